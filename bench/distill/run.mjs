@@ -4,10 +4,9 @@
  * time. Prints a Markdown table, row by row.
  *
  *     node bench/distill/run.mjs MODEL FOLDER [--types Q2_K,Q3_K_M] [--rates 0.03] [--epochs 4]
- *         [--sequences 128] [--length 256] [--text FILE] [--codes]
+ *         [--sequences 128] [--length 256] [--text FILE]
  *
- * --rates: learning rates, in units of the distance between two integers.
- * --codes: codes are trained, too.
+ * --rates: learning rates, in units of the distance between two integers of a scale; codes change half as fast.
  * --text: calibration text; the bundled one by default.
  */
 import { readdirSync } from 'node:fs';
@@ -32,7 +31,6 @@ const { values: options, positionals } = parseArgs({
     sequences: { type: 'string', default: '128' },
     length: { type: 'string', default: '256' },
     text: { type: 'string' },
-    codes: { type: 'boolean', default: false },
   },
 });
 const [model = '', folder = ''] = positionals.map((path) => resolve(path));
@@ -56,8 +54,7 @@ async function main() {
     for (const rate of [undefined, ...rates]) {
       const out = join(folder, `${mix}-${rate ?? 'feedback'}`);
       const epochs = Number(options.epochs);
-      const { codes } = options;
-      const settings = { epochs, batch: 4, rate, patience: epochs, codes };
+      const settings = { epochs, batch: 4, rate, patience: epochs };
       const distillation = rate === undefined ? {} : { distillation: settings };
       const before = process.cpuUsage();
       await core.write(model, {

@@ -70,6 +70,7 @@ export type ErrorCode =
   | 'disk-read-only'
   | 'disk-space-too-small'
   | 'distances-not-measured'
+  | 'distillation-unsupported'
   | 'document-not-writable'
   | 'download-failed'
   | 'dtype-not-runnable'

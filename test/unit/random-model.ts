@@ -7,6 +7,7 @@ import { join } from 'node:path';
 export interface RandomModelShape {
   readonly seed: number;
   readonly blocks: number;
+  readonly hidden?: number;
   /** Size of the feed-forwards. */
   readonly inner?: number;
   readonly vocabulary?: number;
@@ -16,13 +17,12 @@ export interface RandomModelShape {
   readonly modelType?: 'llama' | 'qwen2' | 'mistral' | 'cohere' | 'mixtral';
 }
 
-const hidden = 16;
+const defaultHidden = 16;
 const defaultInner = 24;
 const defaultVocabulary = 40;
 const heads = 4;
 const keyValueHeads = 2;
 const experts = 3;
-const headDim = hidden / heads;
 
 export const randomModelVocabulary = defaultVocabulary;
 
@@ -61,7 +61,8 @@ function writeSafetensors(
 
 /** Makes a model folder of random weights in a new temporary folder and returns its path. */
 export async function makeRandomModel(shape: RandomModelShape): Promise<string> {
-  const { seed, blocks, inner = defaultInner, modelType = 'llama' } = shape;
+  const { seed, blocks, hidden = defaultHidden, inner = defaultInner, modelType = 'llama' } = shape;
+  const headDim = hidden / heads;
   const { vocabulary = defaultVocabulary, headSpread } = shape;
   const folder = await mkdtemp(join(tmpdir(), 'espalier-random-model-'));
   const normal = normals(seed);

@@ -22,6 +22,7 @@ import { evaluationTerms, ratioInterval } from './evaluate';
 import { printVerdict } from './verdict';
 
 const roundings: Readonly<Record<TypeRounding, string>> = {
+  distill: 'error feedback on calibration text, then training to give the logits of the original',
   feedback: 'error feedback on calibration text',
   importance: 'by an importance matrix of calibration text',
   nearest: 'nearest',

@@ -5,6 +5,7 @@ import type { WritableType } from '../checkpoints/ggml-types';
 import { elementCount, hasFloatRows } from '../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import type { OnnxInitializer } from '../checkpoints/onnx-file';
+import { detectBook, detectFloat8 } from '../checkpoints/quantize/detect-book';
 import { codeBits, detectGrid, significantBits } from '../checkpoints/quantize/detect-grid';
 import type { WeightGrid } from '../checkpoints/quantize/detect-grid';
 import { fitsRows, fittingType, roundRows } from '../checkpoints/quantize/quantizers';
@@ -17,7 +18,7 @@ import { withRegularFile } from '../regular-file';
 
 /** The quantization type that a model's weights have or had. */
 export interface SourceGrid {
-  /** A type of GGUF, or integers in groups, such as `int4 in groups of 64`. */
+  /** A type of GGUF, integers in groups, such as `int4 in groups of 64`, or 8-bit floats, such as `FP8 (E4M3)`. */
   readonly type: string;
   /** True if the file stores the type, false if it stores floats that have been quantized before. */
   readonly isStored: boolean;
@@ -39,6 +40,7 @@ const sampledWeights = { detect: 8192, quantize: 4096 };
 const mostColumns = 4096;
 /** Errors below this count as zero: rounding to float16, or to bfloat16 if weights have its precision. */
 const noError = 0.001;
+const bfloat16Bits = 8;
 
 /** Quantization types, fewest bytes first. */
 const quantizationTypes = writableTypes
@@ -60,7 +62,8 @@ interface Sample {
 }
 
 /**
- * Returns the quantization type of a model, also if it was dequantized: then weights are equally spaced in blocks.
+ * Returns the quantization type of a model, also if it was dequantized: then blocks of weights are equally spaced, or
+ * multiples of the values of a code book or of 8-bit floats.
  * Reads a few rows of a few matrices. Undefined if most matrices were not quantized, or if config.json names the method.
  * @throws UserError if a file is shorter than its header says
  */
@@ -101,7 +104,8 @@ export async function findSourceGrid({
     .sort((a, b) => withType(b).length - withType(a).length);
   const samples = withType(type).map(({ sample }) => sample);
   const added = addedErrors(samples);
-  const bits = Math.max(...samples.map(({ weights }) => significantBits(weights)));
+  // Multiples of powers of two have fewer bits than bfloat16, and are not rounded.
+  const bits = Math.max(bfloat16Bits, ...samples.map(({ weights }) => significantBits(weights)));
   const lossless = quantizationTypes.filter(
     (one) =>
       (added[one] ?? 1) <= Math.max(noError, 2 ** -bits) &&
@@ -180,8 +184,16 @@ function quantizationType({ dtype, weights, length }: Sample): string | undefine
   if (isDequantized(dtype)) {
     return dtype;
   }
+  const book = detectBook(weights, length);
+  if (book !== undefined) {
+    return book;
+  }
   const grid = detectGrid(weights, length);
-  return grid && gridName(grid);
+  if (grid !== undefined) {
+    return gridName(grid);
+  }
+  const float = detectFloat8(weights, length);
+  return float && `FP8 (${float})`;
 }
 
 /** The type of GGUF whose blocks a grid has, or else its bits and groups. */

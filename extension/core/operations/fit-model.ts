@@ -2,11 +2,7 @@ import { rm, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import * as v from 'valibot';
 import { memoryContext } from '../quality-labels';
-import {
-  defaultCalibration,
-  roundingCalibration,
-  sensitivityCalibration,
-} from '../data/calibration-defaults';
+import { defaultCalibration, sensitivityCalibration } from '../data/calibration-defaults';
 import { loadModelInputs } from '../data/model-inputs';
 import { defaultDocumentPath } from '../document-names';
 import { evaluateModels } from '../evaluate/evaluate-models';
@@ -84,8 +80,10 @@ import type { RunCommand } from './run-commands';
 import { allNeed, needs } from './rules';
 import type { NameOf, Rule } from './rules';
 import {
+  calibratedRounding,
   calibrationFields,
   calibrationNames,
+  isCalibrated,
   requestedCalibration,
   calibrationRules,
   modelField,
@@ -98,11 +96,14 @@ import {
   defaultTimeLimit,
   expectedPhases,
   fitWork,
+  hasFewBits,
+  isDistillable,
   mixRequest,
   offerSizes,
+  roundingSeconds,
   typeRounding,
 } from './size-choices';
-import type { FitPhase, OfferedSizes, TypeRounding } from './size-choices';
+import type { FitPhase, OfferedSizes, RoundingLimits, TypeRounding } from './size-choices';
 import type { Message } from '../message';
 
 /** A best mix, as it was planned. */
@@ -165,14 +166,19 @@ export const isFitted = (result: FitResult): result is FittedModel => 'verificat
 const targetNames = ['size', 'machine', 'speed'] as const;
 
 const measuringOnly = (name: NameOf): Message =>
-  say`${name('time')}, ${name('machine')} and ${name('speed')} apply only if ${name('size')} is a percentage or an amount: a type is not measured first.`;
+  say`${name('machine')} and ${name('speed')} apply only if ${name('size')} is a percentage or an amount, ${name('time')} also to types of two or three bits: other types are not measured or trained.`;
 
 /** A named type is written without measuring. */
 const measuringRule: Rule = {
   describe: measuringOnly,
-  check: (given) => {
-    const idle = ['time', 'machine', 'speed'].filter((key) => given[key] !== undefined);
-    return typeof given['size'] === 'string' && namesType(given['size']) && idle.length > 0
+  check: ({ size, ...given }) => {
+    if (typeof size !== 'string' || !namesType(size)) {
+      return undefined;
+    }
+    const idle = [...(hasFewBits(size) ? [] : ['time']), 'machine', 'speed'].filter(
+      (key) => given[key] !== undefined,
+    );
+    return idle.length > 0
       ? { fields: idle, code: 'flag-without-effect', problem: measuringOnly }
       : undefined;
   },
@@ -287,13 +293,16 @@ export const fitModel = defineOperation({
           ...applyFolders(out),
           ...(namesType(size) ? [] : planJournalPaths(model, undefined)),
         ],
-  work: async ({ model: given, out, size, for: asked, time }, { open }) => {
+  work: async (request, { open }) => {
+    const { model: given, out, size, for: asked, time } = request;
     if (out === undefined) {
       return undefined;
     }
     const model = await open(given);
-    const limit = time === undefined ? undefined : parseTime(time);
-    return fitWork(model, await chosenRuntime(model, asked), size, limit);
+    return fitWork(model, await chosenRuntime(model, asked), size, {
+      ...runOptions(request),
+      seconds: time === undefined ? undefined : parseTime(time),
+    });
   },
   run: async (request, context: OperationContext<SensitivityEvent>): Promise<FitResult> => {
     const model = await context.environment.open(request.model);
@@ -329,7 +338,11 @@ async function fit(
     });
   }
   const runtime = await chosenRuntime(model, request.for);
-  const target = await reachableTarget(model, runtime, request, quiet(context));
+  const roundingLimits = {
+    ...runOptions(request),
+    seconds: time === undefined ? undefined : parseTime(time),
+  };
+  const target = await reachableTarget(model, runtime, request, roundingLimits, quiet(context));
   const decoding =
     speed === undefined
       ? undefined
@@ -339,11 +352,12 @@ async function fit(
     requireSlower(model, decoding);
   }
   const text = request.text ?? join(context.environment.samples, heldOutText);
-  const timeLimit = time === undefined ? defaultTimeLimit(model.summary) : parseTime(time);
+  const timeLimit = roundingLimits.seconds ?? defaultTimeLimit(model.summary);
+  const deadline = performance.now() + 1000 * timeLimit;
   const rounding =
     target.kind === 'encoding'
       ? 'nearest'
-      : typeRounding(model, runtime, isMix ? undefined : target.type, timeLimit);
+      : typeRounding(model, runtime, isMix ? undefined : target.type, roundingLimits);
   if (!isMix && rounding === 'nearest') {
     requireNoCalibration(request, model);
   }
@@ -367,7 +381,7 @@ async function fit(
     if (written === undefined) {
       const { measure, plan } = expected;
       const seconds = { whole: timeLimit, measure: measure.limit ?? 0, plan: plan.limit ?? 0 };
-      const job = { request, model, runtime, phases, seconds, decoding, rounding };
+      const job = { request, model, runtime, phases, seconds, deadline, decoding, rounding };
       if (isMix) {
         context.inform(
           say`Takes at most about ${formatDuration(seconds.whole)}. Layers that are not measured within ${formatDuration(seconds.measure)} are estimated from others, and the plan is refined for at most ${formatDuration(seconds.plan)}.`,
@@ -483,6 +497,7 @@ async function reachableTarget(
   model: OpenedModel,
   runtime: Runtime,
   asked: AskedTargets,
+  limits: RoundingLimits,
   context: OperationContext<unknown>,
 ): Promise<TargetSize> {
   const output = await runtimeOutput(model, runtime);
@@ -490,7 +505,7 @@ async function reachableTarget(
   const target = await resolveTarget(model, runtime, asked);
   if (target.kind !== 'limit') {
     const hasImportance =
-      target.kind === 'type' && typeRounding(model, runtime, target.type) === 'importance';
+      target.kind === 'type' && typeRounding(model, runtime, target.type, limits) === 'importance';
     const after = await targetBytes(model, output, target, context, hasImportance);
     if (after >= bytes) {
       throw new UserError(
@@ -655,6 +670,8 @@ interface FitJob {
   readonly phases: Phases<FitPhase>;
   /** Longest times. */
   readonly seconds: Readonly<Record<'whole' | 'measure' | 'plan', number>>;
+  /** Deadline of a mix, on the clock of `performance.now()`. */
+  readonly deadline: number;
   readonly decoding: AskedSpeed | undefined;
   readonly rounding: TypeRounding;
 }
@@ -684,7 +701,11 @@ async function write(
   const { environment } = context;
   // A type that replaces a mix gets no importance matrix: its size was counted without one, and the time is over.
   const rounding =
-    target !== asked && job.rounding === 'importance' ? ('nearest' as const) : job.rounding;
+    target !== asked && job.rounding === 'importance'
+      ? ('nearest' as const)
+      : mixed !== undefined && isWorthTraining(job, plan)
+        ? ('distill' as const)
+        : job.rounding;
   const importance =
     mixed === undefined && rounding === 'importance'
       ? await phases.run('importance', context, async (inner) =>
@@ -699,13 +720,8 @@ async function write(
     ...{ model, plan, out, overwrite, format: option.format },
     ...(Object.keys(types).length === 0 ? {} : { types }),
     ...runOptions(request),
-    ...(rounding === 'feedback'
-      ? {
-          feedback: {
-            request: requestedCalibration(request, roundingCalibration, model.summary.maxPositions),
-            bundledText: join(context.environment.samples, 'calibration.txt'),
-          },
-        }
+    ...(isCalibrated(rounding)
+      ? { feedback: calibratedRounding(request, rounding, model, context.environment) }
       : {}),
     ...(compress.length === 0
       ? {}
@@ -733,10 +749,23 @@ async function write(
   return {
     result,
     mix,
-    ...(rounding === 'feedback' ? { rounding } : {}),
+    ...(isCalibrated(rounding) ? { rounding } : {}),
     ...(planFile === undefined ? {} : { plan: planFile }),
     ...(sensitivity === undefined ? {} : { sensitivity }),
   };
+}
+
+/** True if a planned mix has types of two or three bits, and there is time and memory to train it. */
+function isWorthTraining(
+  { request, model, runtime, deadline }: FitJob,
+  { types = {} }: Plan,
+): boolean {
+  return (
+    runtime === 'llama.cpp' &&
+    Object.values(types).some(hasFewBits) &&
+    performance.now() + 1000 * roundingSeconds(model, runtime, 'distill') <= deadline &&
+    isDistillable(model, runOptions(request).memoryBytes)
+  );
 }
 
 /** Defaults of how layers are compressed. */

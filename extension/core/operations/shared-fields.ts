@@ -3,6 +3,7 @@ import type { CalibrationRequest } from '../data/calibration';
 import { defaultTextPolicy, textPolicies } from '../data/text-scores';
 import type { TextPolicy } from '../data/text-scores';
 import type { PlanApplication } from '../pipelines/apply-plan';
+import type { RoundingCalibration } from '../pipelines/rounding/round-model';
 import { readImportance } from '../export/gguf/importance';
 import { typeMixNames } from '../export/gguf/type-mixes';
 import { layoutNames } from '../export/hugging-face/layouts';
@@ -189,8 +190,8 @@ export const typeFields = group('Output', {
 /** Quantization types of a request, and the rounding of weights to them. */
 export async function typeOptions(
   request: RequestOf<typeof typeFields> & Partial<RequestOf<CalibrationFields>>,
-  { summary: { maxPositions } }: Pick<OpenedModel, 'summary'>,
-  { samples }: Pick<Environment, 'samples'>,
+  model: Pick<OpenedModel, 'summary'>,
+  environment: Pick<Environment, 'samples'>,
 ): Promise<Pick<PlanApplication, 'types' | 'feedback'>> {
   const { type: mix, imatrix, rounding } = request;
   requireRounding(request);
@@ -204,26 +205,33 @@ export async function typeOptions(
           },
         }),
     ...(isCalibrated(rounding)
-      ? {
-          feedback: {
-            request: requestedCalibration(
-              request,
-              rounding === 'distill' ? distillationCalibration : roundingCalibration,
-              maxPositions,
-            ),
-            bundledText: join(samples, 'calibration.txt'),
-            ...(rounding === 'distill' ? { distillation: defaultDistillation } : {}),
-          },
-        }
+      ? { feedback: calibratedRounding(request, rounding, model, environment) }
       : {}),
   };
 }
 
 type Rounding = RequestOf<typeof typeFields>['rounding'];
+type CalibratedRounding = 'feedback' | 'distill';
 
 /** True if rounding reads calibration text. */
-export const isCalibrated = (rounding: Rounding): boolean =>
+export const isCalibrated = (rounding: Rounding): rounding is CalibratedRounding =>
   rounding === 'feedback' || rounding === 'distill';
+
+/** Settings of rounding that reads calibration text. */
+export const calibratedRounding = (
+  request: Partial<RequestOf<CalibrationFields>>,
+  rounding: CalibratedRounding,
+  { summary: { maxPositions } }: Pick<OpenedModel, 'summary'>,
+  { samples }: Pick<Environment, 'samples'>,
+): RoundingCalibration => ({
+  request: requestedCalibration(
+    request,
+    rounding === 'distill' ? distillationCalibration : roundingCalibration,
+    maxPositions,
+  ),
+  bundledText: join(samples, 'calibration.txt'),
+  ...(rounding === 'distill' ? { distillation: defaultDistillation } : {}),
+});
 
 /** Work of distillation; undefined for other rounding, which takes no longer than a few runs. */
 export function distillationWork(

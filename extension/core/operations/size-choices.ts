@@ -1,5 +1,6 @@
 import {
   defaultCalibration,
+  distillationCalibration,
   roundingCalibration,
   sensitivityCalibration,
 } from '../data/calibration-defaults';
@@ -11,12 +12,26 @@ import { defaultRuntime, loadableBy, requireRuntime } from '../pipelines/runtime
 import type { Runtime, runtimeNames } from '../pipelines/runtimes';
 import { fitContext } from '../pipelines/fit-targets';
 import type { AskedTargets } from '../pipelines/fit-targets';
-import { densePlaces, listSizes, mixMethods, namesType } from '../pipelines/size-choices';
+import { requireDistillable } from '../pipelines/rounding/distill-model';
+import {
+  densePlaces,
+  listSizes,
+  mixMethods,
+  namesType,
+  quantizedType,
+} from '../pipelines/size-choices';
 import type { SizeChoice, SizeChoices } from '../pipelines/size-choices';
-import { machineMemory } from '../runtime/limits/process-memory';
+import {
+  automaticMemory,
+  availableProcessMemory,
+  machineMemory,
+} from '../runtime/limits/process-memory';
 import { rememberedSeconds } from '../runtime/speed/work-rates';
+import { fitsRows } from '../checkpoints/quantize/quantizers';
 import { defaultRounds } from '../tensornet/budget/plan-for-budget';
 import { defaultTokens } from '../evaluate/perplexity';
+import { defaultDistillation } from '../tensornet/repair/distill-settings';
+import { UserError } from '../user-error';
 import { readLosses } from './measured-losses';
 import type { MeasuredLoss } from './measured-losses';
 import { sensitivityWork } from './measure-sensitivity';
@@ -94,23 +109,38 @@ const typeLimit = { seconds: 42, secondsPerBillion: 125 } as const;
 /** Runs of the calibration text that rounding with error feedback takes. */
 const runsPerFeedback = 4;
 
+/** Runs of the calibration text that an epoch of distillation takes (bench/distill). */
+const runsPerEpoch = 15;
+
 /** Maximum share of a mix's time for error feedback. */
 const mostForFeedback = 0.25;
 
-/** Rounding of a named type, from the best: with error feedback, by an importance matrix, or each weight alone. */
-export type TypeRounding = 'feedback' | 'importance' | 'nearest';
+/** Limits of rounding a model. */
+export interface RoundingLimits {
+  readonly seconds?: number | undefined;
+  readonly memoryBytes?: number | undefined;
+}
+
+/** True if a type stores weights in two or three bits, which distillation is for. */
+export const hasFewBits = (type: string): boolean => /^I?Q[23]_/i.test(type);
+
+/**
+ * Rounding of a named type, from the best: with error feedback and then distilled, with error feedback, by an importance
+ * matrix, or each weight alone.
+ */
+export type TypeRounding = 'distill' | 'feedback' | 'importance' | 'nearest';
 
 /**
  * The best rounding that is expected to fit in the time for it. Only GGUF types below 8 bits and mixes of types, of models
- * that read text, have a choice.
+ * that read text, have a choice. That of a mix is not distilled until its types are known.
  * @param size a named type; undefined for a mix
- * @param timeLimit seconds for a mix
+ * @param limits seconds and bytes; those of the defaults if absent
  */
 export function typeRounding(
   model: OpenedModel,
   runtime: Runtime,
   size: string | undefined,
-  timeLimit = defaultTimeLimit(model.summary),
+  { seconds, memoryBytes }: RoundingLimits = {},
 ): TypeRounding {
   const { capabilities, summary } = model;
   const { parameters } = summary;
@@ -120,17 +150,56 @@ export function typeRounding(
     return 'nearest';
   }
   const most = isMix
-    ? mostForFeedback * timeLimit
-    : typeLimit.seconds + (typeLimit.secondsPerBillion * parameters) / 1e9;
-  const isInTime = (rounding: TypeRounding): boolean => {
-    const phases = expectedPhases(model, runtime, { isMix: false, rounding });
-    return Object.values(phases).reduce((sum, { seconds }) => sum + seconds, 0) <= most;
-  };
+    ? mostForFeedback * (seconds ?? defaultTimeLimit(summary))
+    : (seconds ?? typeLimit.seconds + (typeLimit.secondsPerBillion * parameters) / 1e9);
+  const isInTime = (rounding: TypeRounding): boolean =>
+    roundingSeconds(model, runtime, rounding) <= most;
+  if (!isMix && hasFewBits(size) && isInTime('distill') && isDistillable(model, memoryBytes)) {
+    return 'distill';
+  }
   if (isInTime('feedback')) {
     return 'feedback';
   }
   // The types of a mix are chosen by an importance matrix, so it is there.
   return isMix || isInTime('importance') ? 'importance' : 'nearest';
+}
+
+/** Expected seconds of rounding a model to a named type, and evaluating it. */
+export function roundingSeconds(
+  model: OpenedModel,
+  runtime: Runtime,
+  rounding: TypeRounding,
+): number {
+  const phases = expectedPhases(model, runtime, { isMix: false, rounding });
+  return Object.values(phases).reduce((sum, { seconds }) => sum + seconds, 0);
+}
+
+/**
+ * True if a model's weights are floats in rows that types of two and three bits can store, and it can be trained in the
+ * memory.
+ */
+export function isDistillable(
+  { model, summary }: Pick<OpenedModel, 'model' | 'summary'>,
+  memoryBytes = Math.min(automaticMemory(), availableProcessMemory()),
+): boolean {
+  const { length } = distillationCalibration;
+  if (!fitsRows('Q2_K', model.emitter?.hiddenSize ?? 1) || quantizedType(summary) !== undefined) {
+    return false;
+  }
+  try {
+    requireDistillable(
+      model,
+      Math.min(length, summary.maxPositions ?? length),
+      defaultDistillation,
+      memoryBytes,
+    );
+    return true;
+  } catch (error) {
+    if (error instanceof UserError) {
+      return false;
+    }
+    throw error;
+  }
 }
 
 /** Largest share of the time before writing that is kept for plans. */
@@ -161,10 +230,17 @@ export function expectedPhases(
   const importance = hasImportance
     ? runs(defaultCalibration.sequences * defaultCalibration.length)
     : 0;
-  const { sequences: roundingSequences, length: roundingLength } = roundingCalibration;
-  const feedback =
-    rounding === 'feedback' ? runs(runsPerFeedback * roundingSequences * roundingLength) : 0;
-  const write = 1 + parameters / weightsPerSecond + feedback;
+  const [feedbackTokens, distillationTokens] = [roundingCalibration, distillationCalibration].map(
+    ({ sequences, length }) => sequences * length,
+  ) as [number, number];
+  const { epochs } = defaultDistillation;
+  const rounded =
+    rounding === 'distill'
+      ? runs((runsPerFeedback + epochs * runsPerEpoch) * distillationTokens)
+      : rounding === 'feedback'
+        ? runs(runsPerFeedback * feedbackTokens)
+        : 0;
+  const write = 1 + parameters / weightsPerSecond + rounded;
   const evaluate = 1 + runs(2 * defaultTokens);
   const later = {
     importance: { seconds: importance },
@@ -196,10 +272,11 @@ export function fitWork(
   model: OpenedModel,
   runtime: Runtime,
   size: string | undefined,
-  timeLimit = defaultTimeLimit(model.summary),
+  limits: RoundingLimits = {},
 ): Work {
   const isMix = size === undefined || !namesType(size);
-  const rounding = typeRounding(model, runtime, isMix ? undefined : size, timeLimit);
+  const rounding = typeRounding(model, runtime, isMix ? undefined : size, limits);
+  const timeLimit = limits.seconds ?? defaultTimeLimit(model.summary);
   const phases = expectedPhases(model, runtime, { isMix, timeLimit, rounding });
   return {
     kind: [runtime, isMix, rounding],

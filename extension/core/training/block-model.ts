@@ -31,8 +31,14 @@ type Kind = (typeof kinds)[number];
 const unitSteps = 16;
 /** Unit of blocks that have none, in float16. */
 const smallestUnit = 2 ** -20;
-/** Largest distance of a code's parameter from the code at the start; at 0.5 it is rounded to another. */
-const mostDistance = 0.45;
+/** Steps of a code's parameter between two codes: at the rate of scales, too many codes change together (bench/distill). */
+const codeSteps = 2;
+/**
+ * Part of the distance of a weight from its code by which the code's parameter starts apart from the code, so that the
+ * first steps change no code. The parameters of weights that are nearer to other codes start at their codes: error
+ * feedback chose these.
+ */
+const startShare = 0.7;
 
 /**
  * Model whose matrices are computed from the numbers of quantization blocks, as the decoders of GGUF types do. Integers
@@ -91,14 +97,15 @@ export class BlockModel implements TrainableModel {
       const factors = unitFactors(numbers, kind);
       const bounds = boundsOf(numbers, kind);
       const [least, greatest] = bounds ?? [0, 0];
+      const steps = stepCount(kind);
+      const stored = (value: number): number =>
+        bounds === undefined
+          ? value
+          : Math.min(Math.max(roundEven(value / steps), least), greatest);
       return [
         [
           kind,
-          factors !== undefined
-            ? own.map((value, i) => value * (factors[i] ?? 0))
-            : bounds === undefined
-              ? Float32Array.from(own)
-              : own.map((value) => Math.min(Math.max(Math.round(value), least), greatest)),
+          own.map((value, i) => (factors ? value * (factors[i] ?? 0) : stored(value))),
         ] as const,
       ];
     });
@@ -161,7 +168,9 @@ export class BlockModel implements TrainableModel {
       return name;
     }
     const [least, greatest] = bounds.map((bound) => graph.scalar(bound));
-    const integers = graph.op('Clip', [graph.op('Round', [name]), least ?? '', greatest ?? '']);
+    const steps = stepCount(kind);
+    const latent = steps === 1 ? name : graph.op('Mul', [name, graph.scalar(1 / steps)]);
+    const integers = graph.op('Clip', [graph.op('Round', [latent]), least ?? '', greatest ?? '']);
     this.straightThrough.set(name, integers);
     return integers;
   }
@@ -174,17 +183,11 @@ const parameterName = ({ name }: Pick<BlockMatrix, 'name'>, kind: Kind): string 
 const presentKinds = ({ numbers }: BlockMatrix): Kind[] =>
   kinds.filter((kind) => numbers[kind] !== undefined);
 
-/**
- * Selects the parameters to train: units, and integers of scales and offsets.
- * @param codes true to train codes too, unless they are values of a code book, which can't change by small steps
- */
-export function isTrainedParameter(
-  { matrices }: BlockModel,
-  codes: boolean,
-): (name: string) => boolean {
+/** Selects the parameters to train: all but values of a code book, which can't change by small steps. */
+export function isTrainedParameter({ matrices }: BlockModel): (name: string) => boolean {
   const fixed = new Set(
     matrices
-      .filter(({ numbers: { type } }) => !codes || blockCodecs[type].book !== undefined)
+      .filter(({ numbers: { type } }) => blockCodecs[type].book !== undefined)
       .map((matrix) => parameterName(matrix, 'codes')),
   );
   return (name) => !fixed.has(name);
@@ -234,7 +237,16 @@ function initialNumbers({ numbers, original }: BlockMatrix, kind: Kind): Float32
     const block = Math.floor(group / groups);
     const scale = (units[block] ?? 0) * (scales?.[group] ?? 1);
     const offset = (offsetUnits?.[block] ?? 0) * (offsets?.[group] ?? 1);
-    const wanted = scale === 0 ? code : ((original[i] ?? 0) - offset) / scale;
-    return Math.min(Math.max(wanted, code - mostDistance), code + mostDistance);
+    const distance = scale === 0 ? 0 : ((original[i] ?? 0) - offset) / scale - code;
+    return codeSteps * (code + (Math.abs(distance) > 0.5 ? 0 : startShare * distance));
   });
+}
+
+/** Steps of an integer's parameter between two integers. */
+const stepCount = (kind: Kind): number => (kind === 'codes' ? codeSteps : 1);
+
+/** Rounds as ONNX does: halves to the nearest even integer. */
+function roundEven(value: number): number {
+  const rounded = Math.round(value);
+  return rounded - value === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded;
 }

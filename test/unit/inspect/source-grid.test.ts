@@ -1,6 +1,9 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { ggmlBlock } from '../../../extension/core/checkpoints/ggml-types';
+import { numberToHalf } from '../../../extension/core/checkpoints/half';
+import { dequantize } from '../../../extension/core/checkpoints/quantize/dequantize';
 import { detectGrid } from '../../../extension/core/checkpoints/quantize/detect-grid';
 import { quantizeRows, roundRows } from '../../../extension/core/checkpoints/quantize/quantizers';
 import { describeGrid, findSourceGrid } from '../../../extension/core/inspect/source-grid';
@@ -52,6 +55,49 @@ function roundGroups(
     });
   }
   return result;
+}
+
+const bookTypes = [
+  ...(['IQ1_S', 'IQ1_M', 'IQ2_XXS', 'IQ2_XS', 'IQ2_S', 'IQ3_XXS', 'IQ3_S'] as const),
+  ...(['MXFP4', 'NVFP4'] as const),
+];
+
+/** Weights of random blocks of a type, with scales of usual sizes. */
+function randomBlocks(type: (typeof bookTypes)[number], seed: number): Float32Array {
+  const { bytes, elements } = ggmlBlock(type);
+  const count = (rows * columns) / elements;
+  const blocks = Buffer.from(normals(count * bytes, seed).map((x) => 256 * 1e4 * Math.abs(x)));
+  for (let at = 0, block = 0; at < blocks.length; at += bytes, block++) {
+    const scale = numberToHalf(0.001 * (1 + (block % 7)));
+    if (type === 'MXFP4') {
+      blocks[at] = 120 + (block % 3);
+    } else if (type === 'NVFP4') {
+      blocks.set(
+        [0, 1, 2, 3].map((i) => 32 + ((5 * block + i) % 40)),
+        at,
+      );
+    } else if (type === 'IQ1_M') {
+      for (let i = 0; i < 4; i++) {
+        const word = blocks.readUInt16LE(at + 48 + 2 * i) & 0xfff;
+        blocks.writeUInt16LE(word | (((scale >> (4 * i)) & 15) << 12), at + 48 + 2 * i);
+      }
+    } else {
+      blocks.writeUInt16LE(scale, at);
+    }
+  }
+  const weights = new Float32Array(rows * columns);
+  dequantize(type, blocks, weights);
+  return weights;
+}
+
+/** Weights rounded to floats of `fraction` fraction bits with exponents from -`down` on, and a scale per 128 columns. */
+function roundFloats(x: Float32Array, fraction: number, down: number): Float32Array {
+  return x.map((weight, i) => {
+    const scale = 0.0003 * (1 + (Math.floor(i / 128) % 11) / 7);
+    const exponent = Math.max(-down, Math.floor(Math.log2(Math.abs(weight / scale))));
+    const unit = 2 ** (exponent - fraction);
+    return Math.round(weight / scale / unit) * unit * scale;
+  });
 }
 
 let files = 0;
@@ -141,6 +187,31 @@ describe('weights that were quantized before', () => {
       },
     );
   }
+
+  it.each(bookTypes)('are found to be %s', async (type) => {
+    for (const dtype of floats) {
+      const matrices = [1, 2, 3, 4].map((seed) => randomBlocks(type, seed));
+      const grid = await findSourceGrid(modelWith(matrices, dtype));
+      expect(grid).toMatchObject({ type, isStored: false, matrices: 4, onGrid: 4 });
+    }
+  });
+
+  it('are found to be FP8 with a scale per block', async () => {
+    for (const dtype of floats) {
+      const e4m3 = await detectedGrid((x) => roundFloats(x, 3, 6), dtype);
+      expect(e4m3?.type).toBe('FP8 (E4M3)');
+      const e5m2 = await detectedGrid((x) => roundFloats(x, 2, 14), dtype);
+      expect(e5m2?.type).toBe('FP8 (E5M2)');
+    }
+  });
+
+  it('are rounded again by all types if they are MXFP4', async () => {
+    const grid = await findSourceGrid(modelWith([randomBlocks('MXFP4', 1)], 'BF16'));
+    expect(grid?.lossless).toEqual([]);
+    expect(inEnglish(describeGrid(grid ?? expect.fail()))).toMatch(
+      /lie on the grid of MXFP4. All quantization types of GGUF add rounding errors, Q8_0/,
+    );
+  });
 
   it('are found if a row has one scale', async () => {
     const grid = await detectedGrid((x) => roundGroups(x, columns, 8, true), 'F16');

@@ -15,6 +15,8 @@ import { listedOperations, toolName } from '../../../extension/core/operations/t
 import {
   defaultTimeLimit,
   expectedPhases,
+  isDistillable,
+  roundingSeconds,
   typeRounding,
 } from '../../../extension/core/operations/size-choices';
 import type { OfferedSizes } from '../../../extension/core/operations/size-choices';
@@ -28,6 +30,7 @@ import type { Failure } from '../fail-with';
 import { writeFirstBlocks } from '../first-blocks';
 import { fixture } from '../fixtures';
 import { ggufFixture } from '../gguf-fixtures';
+import { makeRandomModel } from '../random-model';
 import { temporaryFolder } from '../temporary-folder';
 
 const folder = temporaryFolder();
@@ -459,10 +462,28 @@ it('rounds a named type with error feedback if its time allows that, and the mod
   expect(typeRounding(changed({ parameters: 1.5e9 }), 'llama.cpp', 'Q4_K_M')).toBe('importance');
 });
 
+it('distills a type of two or three bits if that fits in the time and memory', async () => {
+  const opened = await new ModelCache({ capacity: 1 }).open(sample);
+  // Rows of 192 weights can't be stored in blocks of 256.
+  expect(typeRounding(opened, 'llama.cpp', 'Q2_K', { seconds: 3600 })).toBe('feedback');
+  const folder = await makeRandomModel({ seed: 1, blocks: 1, hidden: 256, inner: 256 });
+  const wide = Object.create(await new ModelCache({ capacity: 1 }).open(folder), {
+    // It has no tokenizer.
+    capabilities: { value: opened.capabilities },
+  }) as typeof opened;
+  const rounding = (size: string, limits = {}) => typeRounding(wide, 'llama.cpp', size, limits);
+  expect(isDistillable(wide)).toBe(true);
+  expect(rounding('Q2_K', { seconds: 3600 })).toBe('distill');
+  expect(rounding('Q4_K_M', { seconds: 3600 })).toBe('feedback');
+  expect(rounding('Q3_K_M', { seconds: 3600, memoryBytes: 1 << 20 })).toBe('feedback');
+  const least = roundingSeconds(wide, 'llama.cpp', 'distill');
+  expect(rounding('Q2_K', { seconds: 0.99 * least })).toBe('feedback');
+});
+
 it('rounds a mix with error feedback if that takes at most a quarter of its time', async () => {
   const opened = await new ModelCache({ capacity: 1 }).open(sample);
   expect(typeRounding(opened, 'llama.cpp', undefined)).toBe('feedback');
-  expect(typeRounding(opened, 'llama.cpp', undefined, 1)).toBe('importance');
+  expect(typeRounding(opened, 'llama.cpp', undefined, { seconds: 1 })).toBe('importance');
   expect(typeRounding(opened, 'onnxruntime', undefined)).toBe('nearest');
 });
 

@@ -14,7 +14,10 @@ import type { WritableType } from '../../../extension/core/checkpoints/ggml-type
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { writeModel } from '../../../extension/core/pipelines/write-model';
 import type { WriteRequest } from '../../../extension/core/pipelines/write-model';
+import { idsIn } from '../../../extension/core/models/model-input';
+import { defaultDistillation } from '../../../extension/core/tensornet/repair/distill-settings';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
+import { makeRandomModel, randomModelVocabulary } from '../random-model';
 import { runCli } from '../cli/run-cli';
 import { writeFirstBlocks } from '../first-blocks';
 import { familyFixture } from '../fixtures';
@@ -63,13 +66,22 @@ const typesIn = async (file: string): Promise<string[]> =>
   [...(await tensorsIn(file))].map(([name, bytes]) => `${name} ${bytes.split(' ')[0] ?? ''}`);
 
 async function logits(path: string, ids: Int32Array): Promise<Float32Array> {
+  const [found] = await textLogits(path, [ids]);
+  return found ?? expect.fail();
+}
+
+async function textLogits(path: string, texts: readonly Int32Array[]): Promise<Float32Array[]> {
   const executor = new LayeredExecutor(await openModel(path), limits.device, limits.memoryBytes);
+  const found: Float32Array[] = [];
   try {
-    let state = await executor.embed(ids);
-    for (const index of executor.model.summary.sublayers.keys()) {
-      [state = state] = await executor.run(index, [state]);
+    for (const ids of texts) {
+      let state = await executor.embed(ids);
+      for (const index of executor.model.summary.sublayers.keys()) {
+        [state = state] = await executor.run(index, [state]);
+      }
+      found.push((await executor.logits(state)).slice());
     }
-    return await executor.logits(state);
+    return found;
   } finally {
     await executor.dispose();
   }
@@ -84,6 +96,24 @@ async function readTestIds(): Promise<Int32Array> {
     throw new Error('a text has ids');
   }
   return ids;
+}
+
+/** Mean KL divergence of the next token from one model's logits to another's, in nats. */
+function divergence(original: Float32Array, other: Float32Array, vocabulary: number): number {
+  const logProbabilities = (row: Float32Array): Float32Array => {
+    const logSum = Math.log(row.reduce((sum, logit) => sum + Math.exp(logit), 0));
+    return row.map((logit) => logit - logSum);
+  };
+  let sum = 0;
+  for (let at = 0; at < original.length; at += vocabulary) {
+    const [p, q] = [original, other].map((all) =>
+      logProbabilities(all.subarray(at, at + vocabulary)),
+    ) as [Float32Array, Float32Array];
+    p.forEach((x, i) => {
+      sum += Math.exp(x) * (x - (q[i] ?? 0));
+    });
+  }
+  return (sum * vocabulary) / original.length;
 }
 
 const squaresBetween = (a: Float32Array, b: Float32Array): number =>
@@ -180,9 +210,9 @@ describe('rounding by error feedback', () => {
     expect(existsSync(work)).toBe(false);
   });
 
-  it('trains scales after that, and resumes within training', async () => {
+  it('trains blocks after that, and resumes within training', async () => {
     const types = someIn('Q4_0', [0]);
-    const distillation = { epochs: 2, batch: 1, rate: 0.01, patience: 2, codes: false };
+    const distillation = { epochs: 2, batch: 1, rate: 0.01, patience: 2 };
     const text = { ...short, request: { sequences: 5, length: 32 } };
     const trained = { types, feedback: { ...text, distillation } };
     const rounded = await write(sample, 'not-trained', { types, feedback: text });
@@ -282,6 +312,75 @@ describe('rounding by error feedback', () => {
     const rounded = await tensorsIn(await write(folder, 'experts', { types, feedback: random }));
     const other = [...rounded].filter(([name, bytes]) => plain.get(name) !== bytes);
     expect(other.map(([name]) => name).sort()).toEqual(names);
+  });
+});
+
+describe('distillation', () => {
+  const random = { file: 'random', sequences: 200, length: 16 };
+  const distillation = { ...defaultDistillation, rate: 0.01 };
+
+  it.each([
+    ['llama', 'ffn_down', 'Q2_K'],
+    ['llama', 'ffn_down', 'Q3_K'],
+    ['mixtral', 'ffn_down_exps', 'Q2_K'],
+  ] as const)('writes what it trained: %s, %s, %s', async (modelType, name, type) => {
+    const folder = await makeRandomModel({
+      seed: 3,
+      blocks: 3,
+      inner: 256,
+      headSpread: 1,
+      modelType,
+    });
+    const model = await openModelFiles(folder);
+    const out = join(root, `distilled-${modelType}-${type}`);
+    const said: string[] = [];
+    await writeModel(
+      {
+        ...{ model, removed: [], out, format: 'gguf', overwrite: false, ...limits },
+        types: {
+          mix: 'F32',
+          tensors: Object.fromEntries(
+            [0, 1, 2].map((block) => [`blk.${block}.${name}.weight`, type]),
+          ),
+        },
+        feedback: { request: random, bundledText: '', distillation },
+      },
+      { ...unattended, inform: (message) => said.push(inEnglish(message)) },
+    );
+    const [before = 0, after = 0] = (/from (\S+) to (\S+)\.$/.exec(said.at(-1) ?? '') ?? [])
+      .slice(1)
+      .map(Number);
+    expect(after).toBeLessThan(0.95 * before);
+
+    const { inputs } = await loadModelInputs(random, model.model, '', 0);
+    const heldOutIds = inputs.slice(-40).map((input) => idsIn(input) ?? expect.fail());
+    const original = await textLogits(folder, heldOutIds);
+    const written = await textLogits(ggufIn(out), heldOutIds);
+    const found = original.reduce(
+      (sum, row, i) =>
+        sum + divergence(row, written[i] ?? expect.fail(), randomModelVocabulary) / original.length,
+      0,
+    );
+    expect(found / after).toBeCloseTo(1, 2);
+  });
+
+  it('of a model that does not fit into memory fails before rounding', async () => {
+    const model = await openModelFiles(sample);
+    const stages: string[] = [];
+    const result = writeModel(
+      {
+        ...{ model, removed: [], out: join(root, 'too-large'), format: 'gguf', overwrite: false },
+        ...{ ...limits, memoryBytes: 16 << 20, types: someIn('Q4_0', [0]) },
+        feedback: { ...short, distillation },
+      },
+      { ...unattended, progress: ({ stage }) => stages.push(inEnglish(stage)) },
+    );
+    await expect(result).rejects.toFailWith({
+      code: 'training-memory-too-small',
+      file: 'espalier-sample',
+      remedy: /--rounding feedback/,
+    });
+    expect(stages).toEqual([]);
   });
 });
 

@@ -51,6 +51,9 @@ describe('the report of a smaller model', () => {
     expect(texts('feedback')).toEqual([
       'Rounding: with error feedback on calibration text (GPTQ).',
     ]);
+    expect(texts('distill')).toEqual([
+      'Rounding: with error feedback on calibration text (GPTQ), then trained to give the logits of the original.',
+    ]);
     expect(texts('importance')).toEqual(['Rounding: by an importance matrix of calibration text.']);
     expect(texts('nearest')).toEqual(['Rounding: each weight to the nearest value.']);
     expect(texts(undefined)).toBeUndefined();

@@ -24,7 +24,7 @@ const mostCodes = { symmetric: 128, affine: 255 };
 const leastBlocks = 16;
 const leastShare = 0.95;
 /** Evidence in bits that a block needs: random values fit with a probability of at most 2^-6. */
-const leastEvidence = 6;
+export const leastEvidence = 6;
 /** Rounding error of the smallest float16 numbers. */
 const leastError = 2 ** -25;
 const superblock = 256;
@@ -84,30 +84,46 @@ function gridInBlocks(weights: Float32Array, blocks: Blocks): WeightGrid | undef
   const { length, width, isSymmetric } = blocks;
   const count = Math.floor(weights.length / width);
   const steps = new Map<number, Step>();
-  let [fitting, missing, distinct] = [0, 0, 0];
-  for (let block = 0; block < count; block++) {
+  let distinct = 0;
+  const isGrid = fitsAlmostAll(count, (block) => {
     const values = [...new Set(weights.subarray(block * width, (block + 1) * width))];
     const fit = fitBlock(values, blocks);
-    if (fit === 'unknown') {
-      continue;
+    if (fit === undefined || fit === 'unknown') {
+      return fit;
     }
-    if (fit === undefined) {
-      missing++;
-      if (missing > (1 - leastShare) * count) {
-        return undefined;
-      }
-      continue;
-    }
-    fitting++;
     steps.set(block, fit);
     distinct = Math.max(distinct, values.length);
-  }
-  return fitting < leastBlocks || fitting < leastShare * (fitting + missing)
-    ? undefined
-    : {
+    return fit;
+  });
+  return isGrid
+    ? {
         ...{ isSymmetric, width, distinct, codes: typicalCodes([...steps.values()]) },
         hasSharedSteps: length % superblock === 0 && width <= 32 && shareSteps(steps, width),
-      };
+      }
+    : undefined;
+}
+
+/**
+ * True if almost all blocks fit.
+ * @param fit undefined for a block that doesn't fit, unknown if it has too few values to tell
+ */
+export function fitsAlmostAll(
+  count: number,
+  fit: (block: number) => object | undefined | 'unknown',
+): boolean {
+  let [fitting, missing] = [0, 0];
+  for (let block = 0; block < count; block++) {
+    const found = fit(block);
+    if (found === undefined) {
+      missing++;
+      if (missing > (1 - leastShare) * count) {
+        return false;
+      }
+    } else if (found !== 'unknown') {
+      fitting++;
+    }
+  }
+  return fitting >= leastBlocks && fitting >= leastShare * (fitting + missing);
 }
 
 /** Spacing of the values of a block. */
@@ -161,7 +177,7 @@ function fitBlock(
 }
 
 /** Largest rounding error of a stored number: half a unit in its last place. */
-function roundingError(value: number, bits: number): number {
+export function roundingError(value: number, bits: number): number {
   const exponent = Math.floor(Math.log2(Math.abs(value)));
   return value === 0 ? 0 : Math.max(leastError, 2 ** (exponent - bits));
 }

@@ -12,8 +12,10 @@ import { loadModelInputs } from '../../data/model-inputs';
 import { writeAll } from '../../export/byte-copier';
 import type { ByteRange } from '../../export/byte-copier';
 import type { Importance } from '../../export/gguf/importance';
+import { formatDistance } from '../../format';
 import type { JobContext } from '../../jobs/job';
 import { say } from '../../message';
+import type { LayeredModel } from '../../models/layered-model';
 import type { OpenedModel } from '../../models/opened-model';
 import type { ExternalData } from '../../onnx/graph-builder';
 import type { DeviceName } from '../../runtime/device';
@@ -22,7 +24,13 @@ import { distillWhole, requireTrainsAsWhole } from '../../tensornet/repair/repai
 import { UserError } from '../../user-error';
 import { isTrainedParameter } from '../../training/block-model';
 import type { BlockMatrix } from '../../training/block-model';
-import { blockTransformer, graphWeights } from '../../training/trainable-transformer';
+import { distillation } from '../../training/losses';
+import { stepGraph } from '../../training/train-graph';
+import {
+  blockTransformer,
+  graphWeights,
+  trainableTransformer,
+} from '../../training/trainable-transformer';
 import type { RoundingCalibration } from './round-model';
 import type { RoundingStore } from './rounding-store';
 
@@ -41,8 +49,8 @@ interface PlacedMatrix {
 }
 
 /**
- * Trains the scales and offsets of a rounded model's blocks, and their codes if asked, so that its logits come near to
- * those of the model. All tensors are trained together.
+ * Trains the scales, offsets and codes of a rounded model's blocks, so that its logits come near to those of the model.
+ * All tensors are trained together.
  * @param plain a GGUF file whose weights are floats
  * @param types by tensor; those that are not quantized stay
  * @param rounded bytes of tensors that were rounded before; others are rounded to nearest first
@@ -110,7 +118,7 @@ export async function distillModel(
       model,
       placed.map(({ matrix }) => matrix),
     );
-    const trains = isTrainedParameter(student, settings.codes);
+    const trains = isTrainedParameter(student);
     const trained = student.parameters
       .filter(({ name }) => trains(name))
       .reduce((sum, { shape }) => sum + elementCount(shape), 0);
@@ -118,9 +126,9 @@ export async function distillModel(
     const plan = requireTrainsAsWhole(
       { student: model, forms: new Map(), train, settings: allSettings, trained, mostSegments: 0 },
       memoryBytes,
-      '--rounding feedback',
+      instead,
     );
-    const numbers = await distillWhole(
+    const { numbers, loss } = await distillWhole(
       {
         ...{ model: student, teacher: model, train, heldOut, device, memoryBytes },
         settings: allSettings,
@@ -131,6 +139,12 @@ export async function distillModel(
         stage: say`Training the quantized model`,
       },
       context,
+    );
+    const before = formatDistance(loss.before);
+    context.inform(
+      numbers === undefined
+        ? say`Training didn't reduce the KL from the original on held-out calibration text (${before}): the rounded weights stay.`
+        : say`Training reduced the KL from the original on held-out calibration text from ${before} to ${formatDistance(loss.after)}.`,
     );
     if (numbers === undefined) {
       return tensors;
@@ -145,6 +159,41 @@ export async function distillModel(
     await file.close();
   }
 }
+
+/**
+ * Checks that a model can be trained before it is rounded, which takes long.
+ * @param length of the calibration sequences
+ * @throws UserError if it doesn't continue texts, its weights are quantized, an operator has no gradient, or a step of
+ * training doesn't fit into memory
+ */
+export function requireDistillable(
+  model: LayeredModel,
+  length: number,
+  settings: DistillSettings,
+  memoryBytes: number,
+): void {
+  const text = new Int32Array(length);
+  const train = Array.from({ length: settings.batch }, () => text);
+  const { path: file, parameters: trained } = model.summary;
+  const size = { student: model, forms: new Map(), train, trained, mostSegments: 0 };
+  requireTrainsAsWhole({ ...size, settings: { ...settings, seed: 0 } }, memoryBytes, instead);
+  const matrices = graphWeights(model).filter(({ shape }) => shape.length > 1);
+  const student = trainableTransformer(model, new Set(matrices.map(({ name }) => name)));
+  try {
+    stepGraph(student, { loss: distillation, optimizer: { kind: 'sgd' } });
+  } catch (error) {
+    if (error instanceof UserError && error.code === 'gradient-unsupported') {
+      throw new UserError('distillation-unsupported', say`Training failed: ${error.problem}`, {
+        ...{ file, field: error.subject.field ?? 'rounding' },
+        remedy: say`Choose ${instead}.`,
+      });
+    }
+    throw error;
+  }
+}
+
+/** Rounding of models that can't be trained. */
+const instead = '--rounding feedback';
 
 async function roundedBytes(
   tensor: LazyTensor,

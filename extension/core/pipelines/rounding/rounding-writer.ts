@@ -10,7 +10,7 @@ import { onPath } from '../../jobs/write-document';
 import { openModelFiles } from '../../models/open-model';
 import type { OpenedModel } from '../../models/opened-model';
 import type { DeviceName } from '../../runtime/device';
-import { distillModel } from './distill-model';
+import { distillModel, requireDistillable } from './distill-model';
 import { roundModel } from './round-model';
 import type { RoundingCalibration } from './round-model';
 import type { RoundingStore } from './rounding-store';
@@ -50,6 +50,10 @@ export async function roundingWriter(
   }
   const { store, distillation, ...calibration } = feedback;
   const { types, ...asStored } = options;
+  if (distillation !== undefined) {
+    const { length } = calibration.request;
+    requireDistillable(model.model, length, distillation, memoryBytes);
+  }
   const isPlain =
     model.format === 'gguf' && model.widthPruned === undefined && changes.removed.length === 0;
   const folder = join(store.folder, plainName);

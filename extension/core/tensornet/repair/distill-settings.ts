@@ -2,14 +2,11 @@ import type { RepairSettings } from './repair-settings';
 
 /** Settings of training quantization blocks. */
 export interface DistillSettings extends Pick<RepairSettings, 'epochs' | 'batch' | 'patience'> {
-  /** Learning rate, in units of the distance between two integers; a block's unit counts as 16. */
+  /** Learning rate, in units of the distance between two integers of a scale; a block's unit counts as 16. */
   readonly rate: number;
-  /** True to train codes, in addition to scales and offsets. */
-  readonly codes: boolean;
 }
 
-/** Codes stay: a step flips many of them together, and the loss rises (bench/distill). */
 export const defaultDistillation: DistillSettings = {
   ...{ epochs: 4, batch: 4, patience: 2 },
-  ...{ rate: 0.03, codes: false },
+  rate: 0.03,
 };

@@ -100,7 +100,7 @@ export async function repairEndToEnd(
     forms,
     settings.seed,
   );
-  const numbers = await distillWhole(
+  const { numbers } = await distillWhole(
     {
       ...setup,
       model,
@@ -134,14 +134,16 @@ export interface WholeTraining extends Pick<
   readonly advice?: Message;
 }
 
-/**
- * Trains a model on KL(teacher‖student).
- * @returns the values of its parameters with the lowest held-out loss; undefined if none were better than the initial ones
- */
-export async function distillWhole(
-  setup: WholeTraining,
-  context: JobContext,
-): Promise<ReadonlyMap<string, Float32Array> | undefined> {
+/** Result of training a model against a teacher. */
+export interface Distilled {
+  /** Values of its parameters with the lowest held-out loss; undefined if none were better than the initial ones. */
+  readonly numbers: ReadonlyMap<string, Float32Array> | undefined;
+  /** Held-out loss before training, and the lowest one, in nats per token. */
+  readonly loss: { readonly before: number; readonly after: number };
+}
+
+/** Trains a model on KL(teacher‖student). */
+export async function distillWhole(setup: WholeTraining, context: JobContext): Promise<Distilled> {
   const {
     model,
     settings,
@@ -176,9 +178,12 @@ export async function distillWhole(
     trains,
   });
   try {
-    let best: { loss: number; numbers?: ReadonlyMap<string, Float32Array> } = {
-      loss: await evaluateHeldOut(trainer, teacher, setup, context),
-    };
+    const before = await evaluateHeldOut(trainer, teacher, setup, context);
+    let best: { loss: number; numbers?: ReadonlyMap<string, Float32Array> } = { loss: before };
+    const result = (): Distilled => ({
+      numbers: best.numbers,
+      loss: { before, after: best.loss },
+    });
     /** Evaluates on the held-out texts and stores the parameters if they are the best so far. */
     const judge = async (): Promise<boolean> => {
       const loss = await evaluateHeldOut(trainer, teacher, setup, context);
@@ -237,7 +242,7 @@ export async function distillWhole(
               advice,
             ]),
           );
-          return best.numbers;
+          return result();
         }
       }
       const isBetter = await judge();
@@ -247,7 +252,7 @@ export async function distillWhole(
       }
       await save();
     }
-    return best.numbers;
+    return result();
   } finally {
     await trainer.dispose();
   }

@@ -100,11 +100,15 @@ function typesSection({ types, mix, rounding }: FittedModel): ReportSection {
       ? {}
       : {
           texts: [
-            rounding === 'feedback'
-              ? l10n.t('Rounding: with error feedback on calibration text (GPTQ).')
-              : rounding === 'importance'
-                ? l10n.t('Rounding: by an importance matrix of calibration text.')
-                : l10n.t('Rounding: each weight to the nearest value.'),
+            rounding === 'distill'
+              ? l10n.t(
+                  'Rounding: with error feedback on calibration text (GPTQ), then trained to give the logits of the original.',
+                )
+              : rounding === 'feedback'
+                ? l10n.t('Rounding: with error feedback on calibration text (GPTQ).')
+                : rounding === 'importance'
+                  ? l10n.t('Rounding: by an importance matrix of calibration text.')
+                  : l10n.t('Rounding: each weight to the nearest value.'),
           ],
         }),
     table: {
