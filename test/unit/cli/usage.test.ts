@@ -180,9 +180,7 @@ describe('groups of the help', () => {
     const others = ['completion', 'mcp', 'help'];
     const names = Object.entries(operationGroups).flatMap(([group, heading]) => [
       heading,
-      ...new Set(
-        operations.filter((one) => one.group === group).map(({ id }) => id.split(' ')[0]),
-      ),
+      ...new Set(operations.filter((one) => one.group === group).map(({ id }) => id.split(' ')[0])),
     ]);
     expect(listed.filter((one) => one !== 'Options:')).toEqual([...names, ...others]);
     expect(new Set(listed).size).toBe(listed.length);
