@@ -65,9 +65,10 @@ export class JobsView implements TreeDataProvider<Row>, Disposable {
       const isMoved = stale.some(
         ({ id, state }) => this.#shown.get(id) !== state || jobs.find(id) === undefined,
       );
-      // The start of waiting jobs depends on the others.
-      const isQueue = jobs.jobs.some(({ state }) => state === 'queued');
-      for (const job of isMoved || isQueue ? [undefined] : stale) {
+      // The start of waiting jobs depends on the others. Redrawing all rows would make VS Code forget them for a moment,
+      // in which a click on a row's button arrives without its job.
+      const waiting = jobs.jobs.filter(({ state }) => state === 'queued');
+      for (const job of isMoved ? [undefined] : new Set([...stale, ...waiting])) {
         this.#changed.fire(job);
       }
     }, 500);

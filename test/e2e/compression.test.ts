@@ -77,7 +77,8 @@ describe('the compression panel', () => {
     await frame.locator('.cell[data-id]').first().waitFor({ state: 'detached' });
     await frame.getByText('Details', { exact: true }).click();
     await frame.getByText(/^sample\.sensitivity\.json$/).waitFor({ state: 'attached' });
-    expect(await frame.locator('.cell[data-id][data-status="measured"]').count()).toBe(MATRICES);
+    const measured = frame.locator('.cell[data-id][data-status="measured"]');
+    await expect.poll(async () => measured.count()).toBe(MATRICES);
     const { layers, embeddingAndHead, fitting } = await readTable();
     expect(layers.map(({ entries }) => entries.length)).toEqual(Array(LAYERS).fill(7));
     expect(embeddingAndHead?.map(({ entries }) => entries.length)).toEqual([2, 2]);
@@ -190,11 +191,9 @@ describe('the compression panel', () => {
     expect(Number.parseFloat(await tile('Remaining'))).toBeLessThanOrEqual(70);
     expect(await tile('Measured distance')).toMatch(/^\d(\.\d+)?(e-\d+)?$/);
     const compressed = Number.parseFloat(await tile('Layers compressed'));
-    const measured = await frame.locator('.cell[data-id][data-status="measured"]').count();
-    expect(compressed).toBe(measured);
-    expect(await frame.locator('.cell[data-id][data-status="kept"]').count()).toBe(
-      MATRICES - measured,
-    );
+    const cells = (status: string) => frame.locator(`.cell[data-id][data-status="${status}"]`);
+    await expect.poll(async () => cells('measured').count()).toBe(compressed);
+    await expect.poll(async () => cells('kept').count()).toBe(MATRICES - compressed);
     await workbench.screenshot('compression-planned');
     await frame.getByRole('button', { name: 'Save Plan' }).click();
     await workbench.tab('sample.plan.json').waitFor();

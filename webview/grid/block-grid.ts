@@ -47,12 +47,14 @@ export interface GridOptions<Item extends GridItem> {
   readonly pressed: (event: KeyboardEvent, item: Item) => boolean;
 }
 
-/** Rows whose cells are drawn in one frame. */
+/** Number of cells up to which the whole grid is drawn at once. */
+const CELLS_AT_ONCE = 500;
+/** Rows of a larger grid whose cells are drawn in one frame. */
 const ROWS_AT_ONCE = 8;
 /** Distance from the visible area at which rows get their cells, in pixels. */
 const AHEAD = 120;
 
-/** A row of the grid. Its cells are in the page only if it is near the visible area or has the tab stop. */
+/** A row of the grid. Cells of a large grid are in the page only if the row is near the visible area or has the tab stop. */
 interface GridRow {
   readonly element: HTMLElement;
   readonly header: HTMLElement;
@@ -206,9 +208,10 @@ export class BlockGrid<Item extends GridItem> {
     this.nearness.disconnect();
     this.rowsByElement.clear();
     this.waiting.clear();
+    const isSmall = this.items.size <= CELLS_AT_ONCE;
     for (const [i, one] of this.rows.entries()) {
-      if (i < ROWS_AT_ONCE) this.fillRow(one);
-      if (this.rows.length <= ROWS_AT_ONCE) continue;
+      if (isSmall || i < ROWS_AT_ONCE) this.fillRow(one);
+      if (isSmall) continue;
       this.rowsByElement.set(one.element, one);
       this.nearness.observe(one.element);
     }
