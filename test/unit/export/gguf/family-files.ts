@@ -17,7 +17,11 @@ import { computeLogits, prune } from '../pruning';
 const root = temporaryFolder();
 let count = 0;
 /** A path where nothing is yet. */
-export const fresh = (): string => join(root, `${count++}`);
+export function fresh(): string {
+  // The first test file of a worker removes the folder when it ends; later files share this module.
+  mkdirSync(root, { recursive: true });
+  return join(root, `${count++}`);
+}
 export const ids = [[5, 9, 2, 33, 41, 7, 60, 12, 18, 3, 27, 50]];
 export const floatValues = { format: 'gguf', types: { mix: 'F32' } } as const;
 export const yarn = {
