@@ -119,7 +119,7 @@ function layer(weight: LazyTensor, router: LazyTensor, order: readonly number[])
   };
 }
 
-const inOrder = Array.from({ length: experts }, (_, i) => i);
+const allExperts = Array.from({ length: experts }, (_, i) => i);
 const floats = Float32Array.from({ length: experts * matrix }, random);
 const router: LazyTensor = {
   ...stack(
@@ -140,7 +140,7 @@ describe('the comparison of experts', () => {
     from: ComparedModel,
     to: ComparedModel,
     isExact: boolean,
-    kept = inOrder,
+    kept = allExperts,
   ) =>
     compareExperts(
       from,
@@ -160,16 +160,16 @@ describe('the comparison of experts', () => {
     'notices exchanged experts that were rounded to %s',
     async (type: WritableType) => {
       const bytes = quantizeRows(type, floats, columns);
-      const from = layer(original, router, inOrder);
+      const from = layer(original, router, allExperts);
       const isExact = type === 'F32';
       const written = (stored: Uint8Array): ComparedModel =>
-        layer(stack('experts', type, stored), router, inOrder);
+        layer(stack('experts', type, stored), router, allExperts);
       await compare(from, written(bytes), isExact);
       await expect(compare(from, written(exchangedStack(bytes)), isExact)).rejects.toFailWith(
         exchange,
       );
       // The written file has experts 0 to 3 instead of 2 to 5.
-      const kept = compare(
+      const checked = compare(
         from,
         layer(stack('experts', type, bytes), router, [0, 1, 2, 3]),
         isExact,
@@ -186,16 +186,16 @@ describe('the comparison of experts', () => {
       { length: (experts * matrix * block.bytes) / block.elements },
       () => Math.floor((random() + 0.5) * 0x3c),
     );
-    const from = layer(stack('experts', dtype, bytes), router, inOrder);
-    await compare(from, layer(stack('experts', dtype, bytes), router, inOrder), true);
-    const written = layer(stack('experts', dtype, exchangedStack(bytes)), router, inOrder);
+    const from = layer(stack('experts', dtype, bytes), router, allExperts);
+    await compare(from, layer(stack('experts', dtype, bytes), router, allExperts), true);
+    const written = layer(stack('experts', dtype, exchangedStack(bytes)), router, allExperts);
     await expect(compare(from, written, true)).rejects.toFailWith(exchange);
   });
 
   it('notices experts of another layer', async () => {
     const other = quantizeRows('Q2_K', floats.map(random), columns);
-    const written = layer(stack('experts', 'Q2_K', other), router, inOrder);
-    await expect(compare(layer(original, router, inOrder), written, false)).rejects.toFailWith(
+    const written = layer(stack('experts', 'Q2_K', other), router, allExperts);
+    await expect(compare(layer(original, router, allExperts), written, false)).rejects.toFailWith(
       exchange,
     );
   });
@@ -204,7 +204,11 @@ describe('the comparison of experts', () => {
     const equal = floats.map((_, i) => 1e-9 * (floats[i % matrix] ?? 0));
     const small = stack('experts', 'F32', new Uint8Array(equal.buffer));
     const written = stack('experts', 'Q4_0', quantizeRows('Q4_0', equal, columns));
-    await compare(layer(small, router, inOrder), layer(written, router, [1, 0, 2, 3, 4, 5]), false);
+    await compare(
+      layer(small, router, allExperts),
+      layer(written, router, [1, 0, 2, 3, 4, 5]),
+      false,
+    );
   });
 
   it.each(['gate_inp', 'down_exps', 'gate_exps', 'up_exps'])(
