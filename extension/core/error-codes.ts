@@ -94,6 +94,7 @@ export type ErrorCode =
   | 'expert-groups-fixed'
   | 'expert-table-invalid'
   | 'experts-chosen-by-table'
+  | 'experts-exchanged'
   | 'experts-not-expressible'
   | 'experts-per-token-invalid'
   | 'experts-too-few'

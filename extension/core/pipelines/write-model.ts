@@ -32,9 +32,11 @@ import type { WeightWriter } from '../export/weight-writer';
 import type { WriteSource } from '../export/write-source';
 import type { GgufTypes } from '../export/gguf/choose-types';
 import type { OutputFormat } from '../export/output-formats';
+import { compareExperts } from '../export/compare-experts';
 import { compareLogits, sourceLogits, verificationInput, runningError } from '../export/verify';
 import type { ComparedOutput, VerificationOptions } from '../export/verify';
 import { verifyInLlama } from '../export/verify-in-llama';
+import { openModel } from '../models/open-model';
 import { onPath } from '../jobs/write-document';
 import { say } from '../message';
 
@@ -182,6 +184,19 @@ async function writeChecked(
     await writeText(output.partial, name, text);
   }
   const worst = await compareOutputs(expected, writer, output);
+  const [{ model: changed } = {}] = expected;
+  const hasExperts = changes.remaining.some(({ kind }) => kind === 'expert');
+  if (
+    hasExperts &&
+    changed !== undefined &&
+    target.format !== 'onnx' &&
+    target.layout !== 'zeroed'
+  ) {
+    const entry = target.format === 'gguf' ? (weights[0] ?? '') : '';
+    const written = await openModel(join(output.partial, entry));
+    const how = { isExact: (writer.roundingError ?? 0) === 0, path: output.path };
+    await compareExperts(changed, written, changes, how, context);
+  }
   const llamaCpp =
     target.format === 'gguf'
       ? await compareInLlama(
