@@ -41,7 +41,7 @@ describe('the compression panel', () => {
       await readFile(workspacePath('sample.sensitivity.json'), 'utf8'),
     ) as SensitivityProfile;
 
-  it('opens empty and says what to do', async () => {
+  it('opens empty and explains the first step', async () => {
     const { workbench } = session();
     await workbench.explorerMenu(['sample'], 'Espalier', 'More', 'Compress Model…');
     await workbench.quickPick('Under a budget…').click();
@@ -135,7 +135,7 @@ describe('the compression panel', () => {
     expect(losses).toEqual([...losses].sort((a, b) => b - a));
   });
 
-  it('says what the paper says and what this model shows', async () => {
+  it('shows the result of the paper next to that of this model', async () => {
     const frame = await panel();
     await frame.getByText('The paper and this model').click();
     const findings = frame.getByRole('table', { name: 'Statements of the paper' });
@@ -143,7 +143,7 @@ describe('the compression panel', () => {
     expect(await findings.textContent()).toMatch(/(Holds|Not) here/);
   });
 
-  it('draws what plans of all sizes score on a task', async () => {
+  it('charts the task scores of plans of all sizes', async () => {
     const { workbench } = session();
     const frame = await panel();
     const task = workspacePath('few.jsonl');

@@ -135,7 +135,7 @@ export function testDataMap(session: () => Session): void {
     await workbench.page.mouse.move(0, 0);
   });
 
-  it('shows the embedding, what is around a point, and what is similar to an example', async () => {
+  it('shows the embedding, the neighborhood of a point, and similar examples', async () => {
     const { workbench } = session();
     const { page } = workbench;
     const frame = await dataMap();
@@ -258,7 +258,7 @@ export function testDataMap(session: () => Session): void {
     await page.setViewportSize(size);
   });
 
-  it('comes back after a reload with marks, filters and what to keep', async () => {
+  it('restores marks, filters and the kept share after a reload', async () => {
     const { workbench } = session();
     await session().setTheme('dark');
     await workbench.storageWritten();

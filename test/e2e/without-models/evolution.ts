@@ -132,7 +132,7 @@ export function testEvolution(session: () => Session): void {
     }
   });
 
-  it('comes back after a reload with what was looked at', async () => {
+  it('restores the selection after a reload', async () => {
     const { workbench } = session();
     await session().setTheme('dark');
     const frame = await panel();
@@ -148,7 +148,7 @@ export function testEvolution(session: () => Session): void {
     expect(await selected(again)).toBe(before);
   });
 
-  it('shows an evolution while it runs, which can be stopped and gone on with', async () => {
+  it('shows a running evolution, stops it, and resumes it', async () => {
     const { workbench } = session();
     // After the first of three baselines. The others are trained meanwhile, and their stage stays.
     await session().holdJobs(1);

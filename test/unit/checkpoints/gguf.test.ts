@@ -44,7 +44,7 @@ const dataBytes = 32 + 136;
 const small = ggufBytes(metadata, tensors, dataBytes);
 
 describe('a GGUF header', () => {
-  it('gives typed metadata, tensors in numpy order and where they lie', async () => {
+  it('returns typed metadata, and tensors in numpy order with their offsets', async () => {
     const header = (await open(small)) as GgufHeader;
     expect(header.version).toBe(3);
     expect(Object.fromEntries(header.metadata)).toMatchObject({

@@ -212,7 +212,7 @@ describe('a damaged safetensors file is refused', () => {
     },
   );
 
-  it('when there is none, or something else in its place', async () => {
+  it('when it is missing, or is not a file', async () => {
     await refusal(join(folder, 'nowhere.safetensors'));
     const place = join(folder, 'folder.safetensors');
     mkdirSync(place);

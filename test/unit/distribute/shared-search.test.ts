@@ -99,7 +99,7 @@ describe('a search that several workers share', () => {
     expect(engine.begun.every((pieces) => pieces > 0)).toBe(true);
   });
 
-  it('goes on without workers that are lost, to the same result', async () => {
+  it('continues after workers are lost, with the same result', async () => {
     const folder = await makeRandomModel({ seed: 11, blocks: 3 });
     const run: SearchRun = {
       folder,
