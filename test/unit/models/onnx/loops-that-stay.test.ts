@@ -64,7 +64,7 @@ describe('layers in a loop', () => {
     expect(warnings[0]).toMatch(reason);
   });
 
-  it('that runs a decoder for each token says to open the decoder', async () => {
+  it('that runs a decoder for each token suggests opening the decoder', async () => {
     const decoder = graph({
       inputs: { h: ['n', width] },
       outputs: { next: ['n', width] },
