@@ -43,7 +43,7 @@ const readConfig = (path: string): Record<string, unknown> =>
 
 // Runs have 4 and 5 tokens, and 6 tokens are near.
 it.each([1, 3, 4, 5, 9, 17, 23])(
-  'the first %i tokens have the logits of transformers, also within a run',
+  'the first %i tokens have the logits of transformers, also with an incomplete chunk',
   async (length) => {
     const logits = await computeOutputs(await openModel(folder), [ids.slice(0, length)]);
     expect(relativeError(logits, goldenLogits.slice(0, length * vocabulary))).toBeLessThan(1e-5);

@@ -60,7 +60,7 @@ it('keeps weights shared by blocks once, and reports changed turns', async () =>
   expect((await rejection(first)).message).toMatch(/alternate between shared transformers/);
 });
 
-it('without an SSM layer ignores the other parts of the block', async () => {
+it('the shared module has no effect in a block without its SSM layer', async () => {
   const model = await openModel(folder);
   const [mixer, both] = await Promise.all([
     computeOutputs(model, [ids], ['block.2.mixer']),

@@ -163,7 +163,7 @@ it('a block with an expert table cannot follow one without', () => {
   expect(field(0, 2, 3)).toBeUndefined();
 });
 
-it('a file keeps a block whose tokens select runs', async () => {
+it('a file must keep a block that selects chunks of tokens', async () => {
   const file = await written();
   const asked = prune(file, await blockIds(file, 2), fresh(), { format: 'gguf' });
   expect((await rejection(asked)).message).toMatch(

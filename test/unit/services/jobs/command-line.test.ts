@@ -106,7 +106,7 @@ describe('a job as a command line', () => {
     expect(compressed).toMatch(/"out": "\/o o"[^]*"overwrite": true/);
   });
 
-  it('turns off defaults and open options', () => {
+  it('contains --no flags for disabled defaults, and the chosen values of automatic options', () => {
     const compressed = buildRequest(compress, {
       ...{ model: '/m', out: '/o', method: 'lowrank:50%', calibrate: false, quality: false },
     });
