@@ -273,7 +273,7 @@ describe('folding', () => {
 });
 
 describe('the layout', () => {
-  it('draws a folded run in place of its blocks, and unfolds it', async () => {
+  it('draws a folded run instead of its blocks, and unfolds it', async () => {
     const flow = await buildFlow(fixture('llama-gqa-untied'));
     const folded = layOut(flow, new Set());
     const run = folded.nodes.find(({ kind }) => kind === 'run');

@@ -156,7 +156,7 @@ describe('compression', () => {
     expect(new Set(result.library.entries.map(({ logWeight }) => logWeight)).size).toBe(1);
   });
 
-  it('has holes in place of functions', async () => {
+  it('has holes for functions', async () => {
     const result = await learn(
       ['add', 'connect', 'move'].map((name) => `(push (next_port (${name} identity)))`),
     );
