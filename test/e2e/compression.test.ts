@@ -104,7 +104,7 @@ describe('the compression panel', () => {
     const { workbench } = session();
     const frame = await panel();
     await choose(frame, 'Method', 'Low rank');
-    const slider = frame.getByRole('slider', { name: 'Bytes left of a layer' });
+    const slider = frame.getByRole('slider', { name: 'Remaining bytes of a layer' });
     await slider.press('Home');
     const strong = await colors(frame);
     const least = Number.parseFloat((await slider.getAttribute('aria-valuetext'))?.slice(6) ?? '');
@@ -245,7 +245,7 @@ describe('the compression panel', () => {
     const frame = await panel();
     await frame.locator('.made-plan').getByRole('button', { name: 'Apply Plan…' }).click();
     await workbench.quickPick('Hugging Face folder with a modeling file').click();
-    await workbench.answer('The original is left as it is.', workspacePath('smaller'));
+    await workbench.answer('The original is not changed.', workspacePath('smaller'));
     const done = workbench.notification(/smaller takes .* instead of .* Verified: /);
     await done.waitFor();
     const before = await stat(workspacePath('sample', 'model.safetensors'));
@@ -265,7 +265,7 @@ describe('the compression panel', () => {
     await workbench.screenshot('convert-types');
     await workbench.quickPick('Q4_K_M').click();
     await workbench.quickPick('Measure importance first').click();
-    await workbench.inputBox('The original is left as it is.').waitFor();
+    await workbench.inputBox('The original is not changed.').waitFor();
     await workbench.page.keyboard.press('Enter');
     const done = workbench.notification(/sample-Q4_K_M takes .* instead of .* Verified: /);
     await done.waitFor();

@@ -404,7 +404,7 @@ describe('from a model folder to a smaller model', () => {
     const likeliest = playground.locator('.chances').first().locator('tbody td').first();
     expect((await likeliest.textContent())?.trim()).toBe(taken?.trim());
     await playground
-      .getByText(/^(They first differ at token \d+\.|Both wrote the same text\.)$/)
+      .getByText(/^(They first differ at token \d+\.|Both models generated the same text\.)$/)
       .waitFor();
     for (const theme of ['light', 'highContrast', 'highContrastLight', 'dark'] as const) {
       await session().setTheme(theme);

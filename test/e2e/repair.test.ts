@@ -18,7 +18,7 @@ describe('repair and patching', () => {
   const workspacePath = (...path: string[]) => join(session().workspace, ...path);
   const nameFolder = async (name: string): Promise<void> => {
     const { workbench } = session();
-    await workbench.answer('The original is left as it is.', workspacePath(name));
+    await workbench.answer('The original is not changed.', workspacePath(name));
   };
 
   it('compresses a model and then repairs it', async () => {

@@ -182,7 +182,7 @@ describe('compression', () => {
       'Choose an importance matrix…',
       'No importance matrix',
     ]);
-    const measured = 'as the plan was measured';
+    const measured = 'same as in the measured plan';
     assert.deepEqual(descriptions, [measured, measured, '']);
   });
 

@@ -94,7 +94,7 @@ describe('the data map', () => {
     revived.dispose();
     const lost = vscode.window.createWebviewPanel(dataMapPanel.viewType, 'restored', 1);
     await espalier.dataMaps.deserializeWebviewPanel(lost, {});
-    assert.match(lost.webview.html, /saved nothing/);
+    assert.match(lost.webview.html, /no saved state/);
     lost.dispose();
   });
 

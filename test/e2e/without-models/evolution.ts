@@ -156,7 +156,7 @@ export function testEvolution(session: () => Session): void {
     await workbench.quickPick('Balanced').click();
     await workbench.quickPick('Other values…').click();
     await workbench.answer('Iterations', '1');
-    await workbench.answer('Graphs of each population', '2');
+    await workbench.answer('Maximum graphs per population', '2');
     await workbench.accept('New folder');
     const frame = await workbench.webview('section:not([hidden]) > #waiting-title');
     await frame.getByRole('heading', { name: 'synthesis', level: 1 }).waitFor();

@@ -51,7 +51,7 @@ describe('examples from a file', () => {
     expect(examples[2]?.['x']).toMatchObject({ dtype: 'F32', dims: [1, 3] });
     expect(values(examples[2], 'x')).toEqual([6, 7, 8]);
     expect(summary).toMatchObject({ source: path, sequences: 4, length: 1, tokens: 4 });
-    expect(warnings.map(inEnglish)).toEqual([`${path} has 4 examples; 100 were asked for.`]);
+    expect(warnings.map(inEnglish)).toEqual([`${path} has 4 examples; 100 were requested.`]);
   });
 
   it('are chosen by the seed when there are more', async () => {
@@ -134,7 +134,7 @@ describe('examples from a file', () => {
     const path = npz('labels.npz', { x: floatNpy([1, 3], [1, 2, 3]), y: int64Npy([1], [0]) });
     const { warnings } = await load([x], { file: path, count: 1 });
     expect(warnings.map(inEnglish)).toEqual([
-      `${path}: skipped what is not an input of the model: y.`,
+      `${path}: skipped arrays that are not inputs of the model: y.`,
     ]);
   });
 

@@ -178,7 +178,7 @@ describe('seeds in processes of their own', () => {
     const job = { ...unattended, warn: (message: Message) => warnings.push(inEnglish(message)) };
     const lossy = sharing(new LocalEngine(crashingOnce(), 2));
     const result = await trainModels(trainRequest('lost'), job, lossy);
-    expect(warnings.join()).toMatch(/Process 2 lost a work.*ended with SIGKILL/);
+    expect(warnings.join()).toMatch(/Process 2 failed to finish a work.*ended with SIGKILL/);
     expect(result.runs.map(({ seed }) => seed)).toEqual([0, 1, 2]);
   });
 

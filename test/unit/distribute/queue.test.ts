@@ -407,12 +407,16 @@ describe('a queue', () => {
   });
 
   it.each([
-    ['a wrong password', ':wrong@', /127\.0\.0\.1:\d+ rejects the user or the password: WRONGPASS/],
-    ['no password', '', /rejects the user or the password: NOAUTH/],
+    [
+      'a wrong password',
+      ':wrong@',
+      /127\.0\.0\.1:\d+ rejected the user or the password: WRONGPASS/,
+    ],
+    ['no password', '', /rejected the user or the password: NOAUTH/],
     [
       'an unknown user',
       'nobody:secret@',
-      /nobody@127.*rejects the user or the password: WRONGPASS/,
+      /nobody@127.*rejected the user or the password: WRONGPASS/,
     ],
   ])('refuses %s', async (_, who, reason) => {
     const { code, stderr } = await runCli(['queue', '--queue', server.url(who)]);

@@ -188,7 +188,7 @@ describe('a GGUF file of a Hugging Face folder', () => {
     await prune(folder, [], out, { format: 'gguf' }, context);
     expect(context.warnings).toEqual([
       expect.stringMatching(
-        /^\d+ tensors that the model doesn't use are left out \(such as model\.layers\.0\.self_attn\.\w_proj\.bias\)\.$/,
+        /^Left out \d+ tensors that the model doesn't use, such as model\.layers\.0\.self_attn\.\w_proj\.bias\.$/,
       ),
     ]);
     const { tensors } = await readGgufHeader(fileIn(out));

@@ -67,7 +67,7 @@ describe('a folder to write', () => {
     async (name) => {
       const out = join(folder, name);
       await expect(progressBefore(prune, { out, remove: 1 })).rejects.toThrow(
-        `out: ${name} is the name of a file, but a folder is written. Name the folder, such as ${name.split('.')[0] ?? ''}.`,
+        `out: ${name} is a file name, but the output is a folder. Name the folder, such as ${name.split('.')[0] ?? ''}.`,
       );
     },
   );

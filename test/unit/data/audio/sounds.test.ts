@@ -44,7 +44,7 @@ it.each(['normalized', 'as-it-is'])(
         expect(data[at]).toBeCloseTo(number, 5);
       }
     }
-    expect(read.warnings.map(inEnglish)).toEqual([`${folder} has 2 examples; 10 were asked for.`]);
+    expect(read.warnings.map(inEnglish)).toEqual([`${folder} has 2 examples; 10 were requested.`]);
   },
 );
 

@@ -129,7 +129,7 @@ it('is quantized but for its table of experts, which takes no type', async () =>
     format: 'gguf',
     types: { tensors: { [table]: 'F16' } },
   });
-  expect((await rejection(asked)).message).toMatch(/A table of integers has only one type/);
+  expect((await rejection(asked)).message).toMatch(/The type of an integer table can't be changed/);
 });
 
 it.each([

@@ -36,7 +36,7 @@ describe('layers in a loop', () => {
     [
       'that ends when a condition is false',
       { nodes: [['Loop', ['three', '', 'x'], ['y'], { body: loopBody(less) }]] },
-      /Loop y can't be unrolled: it can stop early, on a condition that its steps compute/,
+      /Loop y can't be unrolled: it can stop early, because its steps compute the condition/,
     ],
     [
       'whose steps share their weights',
