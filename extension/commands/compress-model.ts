@@ -239,8 +239,12 @@ async function chooseBlockSize(
   predictSize: SizeOf,
 ): Promise<CompressionRequest | undefined> {
   const rows = [
-    { label: '32', detail: l10n.t('A scale for 32 weights: 5 bits per weight.'), level: 32 },
-    { label: '128', detail: l10n.t('A scale for 128 weights: 4.25 bits per weight.'), level: 128 },
+    { label: '32', detail: l10n.t('One scale per 32 weights: 5 bits per weight.'), level: 32 },
+    {
+      label: '128',
+      detail: l10n.t('One scale per 128 weights: 4.25 bits per weight.'),
+      level: 128,
+    },
   ];
   const items = await Promise.all(
     rows.map(async (row) =>

@@ -209,7 +209,7 @@ async function choosePlace(
     const data = mapped?.path ?? scores;
     const typed = await askText({
       title: l10n.t('Export Subset: new folder'),
-      prompt: l10n.t('The dataset is left as it is.'),
+      prompt: l10n.t('The dataset is not changed.'),
       value: path,
       valueSelection: [path.length - basename(path).length, path.length],
       validateInput: (value) => explainUnfit(value, data),

@@ -60,8 +60,8 @@ export async function offerOtherWays(
     title,
     placeHolder:
       asked === 'repair'
-        ? l10n.t('GGUF files can’t be repaired. What instead?')
-        : l10n.t('What should become smaller in this GGUF file?'),
+        ? l10n.t('GGUF files can’t be repaired. What do you want to do instead?')
+        : l10n.t('Which part of this GGUF file should become smaller?'),
   });
   await chosen?.take();
   return true;

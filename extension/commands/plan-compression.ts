@@ -30,7 +30,7 @@ export async function planCompression(
   if (limits.length === 0 || (schemes.length === 0 && !removes && !prunesWidths)) {
     throw new UserError(
       'plan-limit-missing',
-      say`A plan needs a limit, and at least one kind of change that it may make.`,
+      say`A plan needs a limit and at least one allowed kind of change.`,
       {
         remedy: say`Choose them in the compression panel.`,
       },

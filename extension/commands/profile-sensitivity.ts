@@ -135,7 +135,7 @@ async function chooseTrials(
   };
   const chosen = await choose([first, full, ...(canType ? [gguf] : []), own], {
     title,
-    placeHolder: l10n.t('What is tried on every linear layer?'),
+    placeHolder: l10n.t('Which methods should be measured on every linear layer?'),
   });
   if (chosen === first) {
     return { compressions: firstLook, widths: [] };

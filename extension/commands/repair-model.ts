@@ -143,12 +143,12 @@ async function chooseEffort(title: string): Promise<RepairEffort | undefined> {
     item(
       'standard',
       l10n.t('Standard'),
-      l10n.t('Layer by layer where layers are compressed, then all together if memory allows it.'),
+      l10n.t('Layer by layer if layers are compressed, then the full model if memory allows it.'),
     ),
     item(
       'quick',
       l10n.t('Quick'),
-      l10n.t('A first look: a quarter of the text, and compressed layers only one by one.'),
+      l10n.t('A quick look: a quarter of the text, and compressed layers one by one only.'),
     ),
     item('thorough', l10n.t('Thorough'), l10n.t('Like Standard, on four times the text.')),
   ];

@@ -33,7 +33,7 @@ export async function discardJob(
   const { jobs } = services;
   const job = await chooseJob(services, argument, jobs.jobs.filter(isDiscardable), {
     title: l10n.t('Discard which job?'),
-    none: l10n.t('No job has saved work.'),
+    none: l10n.t('No job has saved progress.'),
   });
   if (job !== undefined && (confirmed || (await confirm(job)))) {
     await jobs.discard(job.id);

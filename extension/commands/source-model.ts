@@ -20,7 +20,7 @@ export async function chooseSource(
     manifest === undefined
       ? l10n.t('Which model was {0} made from?', model.name)
       : l10n.t(
-          '{0} was made from {1}, which is not found. Where is it?',
+          '{0} was made from {1}, which was not found. Choose its location.',
           model.name,
           manifest.source.name,
         );

@@ -107,7 +107,7 @@ async function chooseExtent(title: string): Promise<Extent | undefined> {
   const population =
     iterations === undefined
       ? undefined
-      : await askNumber(title, l10n.t('Graphs of each population, at most'), '12', 1);
+      : await askNumber(title, l10n.t('Maximum graphs per population'), '12', 1);
   return iterations === undefined || population === undefined
     ? undefined
     : { iterations, population };

@@ -142,7 +142,7 @@ const meanings: Readonly<Record<ConfigTopic, (model: ModelDescription) => string
   normEpsilon: () => l10n.t('Added to the variance in each norm, against division by zero.'),
   storedType: ({ totals, dtypes }) =>
     l10n.t(
-      'Type that the weights were saved in. The files have {0}: {1}.',
+      'Data type of the saved weights. The files have {0}: {1}.',
       Object.keys(dtypes).join(', '),
       formatBytes(totals.bytes),
     ),

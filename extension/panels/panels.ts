@@ -90,7 +90,7 @@ export function savedText(saved: unknown, name: string): string | undefined {
 export function requireSavedText(saved: unknown, name: string): string {
   const text = savedText(saved, name);
   if (text === undefined) {
-    throw new Error(l10n.t('The panel has saved nothing that it could show again.'));
+    throw new Error(l10n.t('The panel has no saved state to restore.'));
   }
   return text;
 }

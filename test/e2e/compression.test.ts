@@ -41,7 +41,7 @@ describe('the compression panel', () => {
       await readFile(workspacePath('sample.sensitivity.json'), 'utf8'),
     ) as SensitivityProfile;
 
-  it('opens empty and says what to do', async () => {
+  it('opens empty and explains the first step', async () => {
     const { workbench } = session();
     await workbench.explorerMenu(['sample'], 'Espalier', 'More', 'Compress Model…');
     await workbench.quickPick('Under a budget…').click();
@@ -105,7 +105,7 @@ describe('the compression panel', () => {
     const { workbench } = session();
     const frame = await panel();
     await choose(frame, 'Method', 'Low rank');
-    const slider = frame.getByRole('slider', { name: 'Bytes left of a layer' });
+    const slider = frame.getByRole('slider', { name: 'Remaining bytes of a layer' });
     await slider.press('Home');
     const strong = await colors(frame);
     const least = Number.parseFloat((await slider.getAttribute('aria-valuetext'))?.slice(6) ?? '');
@@ -136,7 +136,7 @@ describe('the compression panel', () => {
     expect(losses).toEqual([...losses].sort((a, b) => b - a));
   });
 
-  it('says what the paper says and what this model shows', async () => {
+  it('shows the result of the paper next to that of this model', async () => {
     const frame = await panel();
     await frame.getByText('The paper and this model').click();
     const findings = frame.getByRole('table', { name: 'Statements of the paper' });
@@ -144,7 +144,7 @@ describe('the compression panel', () => {
     expect(await findings.textContent()).toMatch(/(Holds|Not) here/);
   });
 
-  it('draws what plans of all sizes score on a task', async () => {
+  it('charts the task scores of plans of all sizes', async () => {
     const { workbench } = session();
     const frame = await panel();
     const task = workspacePath('few.jsonl');
@@ -244,7 +244,7 @@ describe('the compression panel', () => {
     const frame = await panel();
     await frame.locator('.made-plan').getByRole('button', { name: 'Apply Plan…' }).click();
     await workbench.quickPick('Hugging Face folder with a modeling file').click();
-    await workbench.answer('The original is left as it is.', workspacePath('smaller'));
+    await workbench.answer('The original is not changed.', workspacePath('smaller'));
     const done = workbench.notification(/smaller takes .* instead of .* Verified: /);
     await done.waitFor();
     const before = await stat(workspacePath('sample', 'model.safetensors'));
@@ -264,7 +264,7 @@ describe('the compression panel', () => {
     await workbench.screenshot('convert-types');
     await workbench.quickPick('Q4_K_M').click();
     await workbench.quickPick('Measure importance first').click();
-    await workbench.inputBox('The original is left as it is.').waitFor();
+    await workbench.inputBox('The original is not changed.').waitFor();
     await workbench.page.keyboard.press('Enter');
     const done = workbench.notification(/sample-Q4_K_M takes .* instead of .* Verified: /);
     await done.waitFor();

@@ -85,7 +85,7 @@ describe('the packaged extension in a fresh editor', () => {
     await (await Heatmap.find(workbench, 'espalier-sample')).button('Prune…').click();
     await workbench.quickPick('Hugging Face folder with a modeling file').click();
     const out = join(session().workspace, 'walked');
-    await workbench.answer('The original is left as it is.', out);
+    await workbench.answer('The original is not changed.', out);
     await expect.poll(() => existsSync(join(out, 'config.json'))).toBe(true);
     // The report opens over the walkthrough.
     await workbench.tab('Report: walked').waitFor();

@@ -66,7 +66,7 @@ describe('from a model folder to a smaller model', () => {
     baselines,
   });
 
-  it('shows what can be done above config.json', async () => {
+  it('shows the available actions above config.json', async () => {
     const { workbench } = session();
     await workbench.explorer.open('sample', 'config.json');
     const lenses = workbench.page.locator('.codelens-decoration');
@@ -222,7 +222,7 @@ describe('from a model folder to a smaller model', () => {
     await panel.button('Perplexity (held-out)').waitFor();
   });
 
-  it('shows where the selection drifts from the original', async () => {
+  it('shows the drift of the selection from the original', async () => {
     const { workbench } = session();
     const panel = await heatmap();
     await panel.button('Show Drift').click();
@@ -345,7 +345,7 @@ describe('from a model folder to a smaller model', () => {
     expect(comparable(await readProfile())).toEqual(whole);
   });
 
-  it('goes on with what was measured after a reload in the middle', async () => {
+  it('continues from the measured values after a reload in the middle', async () => {
     const { workbench } = session();
     await session().holdJobs(partialRoundLines(16));
     await profileAgain();
@@ -404,7 +404,7 @@ describe('from a model folder to a smaller model', () => {
     const likeliest = playground.locator('.chances').first().locator('tbody td').first();
     expect((await likeliest.textContent())?.trim()).toBe(taken?.trim());
     await playground
-      .getByText(/^(They first differ at token \d+\.|Both wrote the same text\.)$/)
+      .getByText(/^(They first differ at token \d+\.|Both models generated the same text\.)$/)
       .waitFor();
     for (const theme of ['light', 'highContrast', 'highContrastLight', 'dark'] as const) {
       await session().setTheme(theme);

@@ -9,7 +9,7 @@ import { useSession } from './support/use-session';
 describe('from a right-click to a smaller model', () => {
   const session = useSession({ settings: { 'espalier.device': 'cpu' } });
 
-  it('asks where it will run and how small it should be, and shows a report', async () => {
+  it('asks for program and size, and shows a report', async () => {
     const { workbench, workspace } = session();
     await workbench.explorerMenu(['sample'], 'Espalier', 'Make Smaller…');
     const llama = workbench.quickPick('llama.cpp, Ollama, LM Studio');
@@ -54,7 +54,7 @@ describe('from a right-click to a smaller model', () => {
     await workbench.page.keyboard.press('Escape');
   });
 
-  it('is found by what people search for', async () => {
+  it('appears for common search terms', async () => {
     const { workbench } = session();
     for (const word of ['quantize', 'shrink', 'compress', 'gguf', 'ollama']) {
       expect(await workbench.commandTitles(word), word).toContainEqual(

@@ -121,7 +121,7 @@ describe('a panel', () => {
     await context.close();
   });
 
-  it('tells numbers apart by lines where the user asks for patterns', async () => {
+  it('draws different line patterns if the user asks for patterns', async () => {
     const context = await browser.newContext({ viewport: { width: 1200, height: 900 } });
     const shown = heatmapDocument(12, 10);
     const { tab } = await openPage(context, shown.panel);
@@ -147,7 +147,7 @@ describe('a panel', () => {
     await context.close();
   });
 
-  it('copies a chart as an image, or hands it to the host where the clipboard is closed', async () => {
+  it('copies a chart as an image, through the host if the clipboard is unavailable', async () => {
     const context = await browser.newContext({
       permissions: ['clipboard-read', 'clipboard-write'],
     });
@@ -205,7 +205,7 @@ describe('a panel', () => {
     await context.close();
   });
 
-  it('draws an expert with one element, whose focus, mark and pattern are seen', async () => {
+  it('draws an expert as one element with visible focus, mark and pattern', async () => {
     const context = await browser.newContext({ viewport: { width: 1200, height: 900 } });
     const shown = moeHeatmapDocument();
     const { tab } = await openPage(context, shown.panel);
@@ -250,7 +250,7 @@ describe('a panel', () => {
     await context.close();
   });
 
-  it('changes no more of the heatmap than what a message tells', async () => {
+  it('updates only the changed cells of the heatmap', async () => {
     const shown = heatmapDocument(12, 10);
     const context = await browser.newContext({ viewport: { width: 1200, height: 900 } });
     const { tab } = await openPage(context, shown.panel);

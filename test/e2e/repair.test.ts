@@ -18,10 +18,10 @@ describe('repair and patching', () => {
   const workspacePath = (...path: string[]) => join(session().workspace, ...path);
   const nameFolder = async (name: string): Promise<void> => {
     const { workbench } = session();
-    await workbench.answer('The original is left as it is.', workspacePath(name));
+    await workbench.answer('The original is not changed.', workspacePath(name));
   };
 
-  it('compresses a model and goes on to repair it', async () => {
+  it('compresses a model and then repairs it', async () => {
     const { workbench } = session();
     await workbench.explorerMenu(['sample'], 'Espalier', 'More', 'Compress Model…');
     await workbench.quickPick('Low rank').click();
@@ -132,7 +132,7 @@ describe('repair and patching', () => {
     },
   );
 
-  it('opens the patched model, whose cell shows the patch', async () => {
+  it('opens the patched model and shows the patch in its cell', async () => {
     const { workbench } = session();
     await session().setTheme('dark');
     await workbench.explorerMenu(['patched'], 'Espalier', 'More', 'Open Layer Heatmap');

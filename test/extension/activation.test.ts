@@ -40,7 +40,7 @@ describe('the extension', () => {
     assert.deepEqual(architectures, ['LlamaForCausalLM']);
   });
 
-  it('offers agents tools, whose results are those of the commands', async () => {
+  it('offers tools to agents that return the results of the commands', async () => {
     const model = workspacePath('sample');
     const tool = 'espalier_inspect_model';
     assert.ok(vscode.lm.tools.some(({ name }) => name === tool));

@@ -72,7 +72,7 @@ describe('compression', () => {
     await until('the script of the panel', () => panel.ready);
   });
 
-  it('keeps what is done when it is cancelled, and resumes', async () => {
+  it('keeps finished work when canceled, and resumes', async () => {
     const running = run('profileSensitivity', session, {
       compressions: [{ method: 'lowrank' }, { method: 'mpo' }, { method: 'int4' }],
       overwrite: true,
@@ -182,7 +182,7 @@ describe('compression', () => {
       'Choose an importance matrix…',
       'No importance matrix',
     ]);
-    const measured = 'as the plan was measured';
+    const measured = 'same as in the measured plan';
     assert.deepEqual(descriptions, [measured, measured, '']);
   });
 
@@ -200,7 +200,7 @@ describe('compression', () => {
     assert.equal(await running, undefined);
   };
 
-  it('goes on with a compression that was cancelled', async () => {
+  it('resumes a canceled compression', async () => {
     const out = workspacePath('stopped');
     await cancelCompression(out);
     assert.equal(existsSync(out), false);
@@ -213,7 +213,7 @@ describe('compression', () => {
     assert.deepEqual(resumable(espalier, 'compress'), []);
   });
 
-  it('remembers two compressions of a model, and discards one with what it has saved', async () => {
+  it('lists two interrupted compressions of a model, and discards one with its saved progress', async () => {
     const outs = [workspacePath('forgotten'), workspacePath('kept')];
     for (const out of outs) {
       await cancelCompression(out);
@@ -241,7 +241,7 @@ describe('compression', () => {
     assert.ok(!offered.includes(`$(folder) ${session.model.name}`));
   });
 
-  it('finds the teacher of a compressed model, repairs it, and goes on when that was cancelled', async () => {
+  it('finds the teacher of a compressed model, repairs it, and resumes after a cancel', async () => {
     const student = vscode.Uri.file(workspacePath('compressed'));
     const out = workspacePath('repaired');
     const running = run('repairModel', student, {

@@ -94,7 +94,7 @@ describe('the data map', () => {
     revived.dispose();
     const lost = vscode.window.createWebviewPanel(dataMapPanel.viewType, 'restored', 1);
     await espalier.dataMaps.deserializeWebviewPanel(lost, {});
-    assert.match(lost.webview.html, /saved nothing/);
+    assert.match(lost.webview.html, /no saved state/);
     lost.dispose();
   });
 
@@ -111,7 +111,7 @@ describe('the data map', () => {
     assert.equal(session.map?.overview.classes.length, 2);
   });
 
-  it('goes on with a scoring that was cancelled', async () => {
+  it('resumes a canceled scoring', async () => {
     const out = workspacePath('long.scores.json');
     const long = { ...quick, epoch: 3000, out };
     const scoring = vscode.commands.executeCommand(
@@ -134,7 +134,7 @@ describe('the data map', () => {
     assert.ok(first.done > 5, `${first.done}`);
   });
 
-  it('goes on with a comparison of subsets whose worker was killed, to the same result', async () => {
+  it('resumes a subset comparison after its worker was killed, with the same result', async () => {
     const session = await espalier.dataMaps.show({ scores });
     const compare = async (name: string) => {
       const request = {
@@ -166,7 +166,7 @@ describe('the data map', () => {
     assert.deepEqual(await read('killed.datadiet.json'), await read('whole.datadiet.json'));
   });
 
-  it('says what is wrong, and asks for trust', async () => {
+  it('reports the error, and asks for trust', async () => {
     const none = workspacePath('none.scores.json');
     const session = await espalier.dataMaps.session({ scores: none });
     assert.match(session.snapshot().failure ?? '', /none\.scores\.json: There is no such file/);

@@ -36,7 +36,7 @@ describe('editors', () => {
   const findProblems = (uri: vscode.Uri): vscode.Diagnostic[] =>
     vscode.languages.getDiagnostics(uri).filter(({ source }) => source === 'Espalier');
 
-  it('a config.json tells what the model is and what can be done', async () => {
+  it('a config.json names the model and its actions', async () => {
     const titles = await readLenses(vscode.Uri.file(join(path, 'config.json')));
     const { blocks } = await espalier.models.summary(path);
     assert.match(
@@ -46,7 +46,7 @@ describe('editors', () => {
     assert.deepEqual(titles.slice(1), ['Open explorer', 'Open heatmap', 'Profile']);
   });
 
-  it('a config.json tells what its numbers mean here', async () => {
+  it('a config.json explains its numbers on hover', async () => {
     const uri = vscode.Uri.file(join(path, 'config.json'));
     const { document } = await vscode.window.showTextDocument(uri);
     const textAt = async (field: string): Promise<string> => {
@@ -73,7 +73,7 @@ describe('editors', () => {
     assert.deepEqual(await readLenses(uri), []);
   });
 
-  it('a plan tells what it removes', async () => {
+  it('a plan lists its removals', async () => {
     const uri = await writePlan('good', { remove: ['block.0.attention', 'block.1'] });
     const [summary, ...actions] = await readLenses(uri);
     assert.match(summary ?? '', /^Removes 3 of \d+ sublayers \(\d/);
@@ -81,7 +81,7 @@ describe('editors', () => {
     assert.deepEqual(findProblems(uri), []);
   });
 
-  it('marks an unknown sublayer where it stands, until it is mended', async () => {
+  it('marks an unknown sublayer at its line until it is fixed', async () => {
     const uri = await writePlan('bad', { remove: ['block.0.atention'] });
     const editor = await vscode.window.showTextDocument(uri);
     const [problem] = await until('a diagnostic', () => {
@@ -105,7 +105,7 @@ describe('editors', () => {
     );
   });
 
-  it('marks compressions that the model cannot take, and names what is close', async () => {
+  it('marks compressions that the model does not support, and suggests similar names', async () => {
     const tensor = 'model.layers.0.mlp.up_proj.weight';
     const uri = await writePlan('compressions', {
       remove: ['block.1'],
@@ -148,7 +148,7 @@ describe('editors', () => {
     assert.equal(problem.severity, vscode.DiagnosticSeverity.Warning);
   });
 
-  it('says when the model folder is not there', async () => {
+  it('reports a missing model folder', async () => {
     const uri = await writePlan('lost', { model: { path: 'nowhere' }, remove: [] });
     const { document } = await vscode.window.showTextDocument(uri);
     const problem = await until('a diagnostic', () => findProblems(uri)[0]);

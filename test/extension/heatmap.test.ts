@@ -46,7 +46,7 @@ describe('the heatmap panel', () => {
     assert.equal(espalier.heatmaps.panels.length, 1);
   });
 
-  it('comes back after a reload with what its webview kept', async () => {
+  it('restores the state of its webview after a reload', async () => {
     const session = await espalier.sessions.open(path);
     session.chooseMark('block.1.attention', 'protected');
     const revived = vscode.window.createWebviewPanel(heatmapPanel.viewType, 'restored', 1);

@@ -96,7 +96,7 @@ describe('Inspect Model', () => {
     assert.equal(files.length, 3);
   });
 
-  it('says what is wrong with a truncated file', async () => {
+  it('reports a truncated file', async () => {
     const broken = await placeFixture('llama-gqa-untied', 'truncated');
     await truncate(join(broken, 'model.safetensors'), 1000);
     await assert.rejects(espalier.models.summary(broken), /model\.safetensors/);

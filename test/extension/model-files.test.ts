@@ -58,7 +58,7 @@ describe('Models in one file', () => {
     assert.ok(listSublayers(await inspect(onnx)).includes('block.1.feedforward'));
   });
 
-  it('of GGUF are led to types and blocks where they cannot be compressed or repaired', async () => {
+  it('of GGUF suggest types and blocks if they cannot be compressed or repaired', async () => {
     const uri = vscode.Uri.file(gguf);
     for (const [command, first] of [
       ['compressModel', 'Types of the tensors…'],
@@ -76,7 +76,7 @@ describe('Models in one file', () => {
     assert.ok(types.some(({ size, bytes }) => size === 'Q8_0' && bytes > 0));
   });
 
-  it('are shown with type and size, and what menus offer for them', async () => {
+  it('are shown with type, size and context menu', async () => {
     const item = await espalier.modelsView.getTreeItem(vscode.Uri.file(gguf));
     assert.match(String(item.description), /^F16 · [\d.]+ KiB · llama · /);
     assert.match(String(item.contextValue), /^model\b/);
@@ -105,7 +105,7 @@ describe('Models in one file', () => {
     assert.equal((await espalier.models.summary(join(out, 'tiny.Q4_0.gguf'))).blocks, 1);
   });
 
-  it('are profiled on random examples where they take no text, and an ONNX file is pruned to one', async () => {
+  it('are profiled on random examples if they take no text, and an ONNX file is pruned to ONNX', async () => {
     const vit = await placeFile(['onnx', 'vit-legacy', 'model.onnx'], 'tiny-vit.onnx');
     await vscode.commands.executeCommand('espalier.profileLayers', vscode.Uri.file(vit));
     const session = await espalier.sessions.open(vit);
@@ -143,7 +143,7 @@ describe('Models in one file', () => {
     assert.ok(again.includes('Q4_0'));
   });
 
-  it('are not written where the model has no other format, with the reason', async () => {
+  it('are refused with a reason if the model has no other format', async () => {
     const result = await vscode.commands.executeCommand(
       'espalier.convertModel',
       vscode.Uri.file(onnx),
@@ -153,7 +153,7 @@ describe('Models in one file', () => {
     await assert.rejects(stat(workspacePath('never')));
   });
 
-  it('are refused with the reason where a single sublayer is to go', async () => {
+  it('are refused with a reason if only a single sublayer is removed', async () => {
     const session = await espalier.sessions.open(gguf);
     session.chooseRounds(0);
     session.chooseMark('block.0.attention', 'removed');

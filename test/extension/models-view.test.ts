@@ -62,7 +62,7 @@ describe('the view of models', () => {
     assert.equal(await vscode.env.clipboard.readText(), 'block.2.attention');
   });
 
-  it('says what is wrong with a model that cannot be described', async () => {
+  it('reports why a model cannot be described', async () => {
     const damaged = vscode.Uri.file(join(path, 'nothing-here'));
     const [entry, ...others] = await below(damaged);
     assert.ok(entry);

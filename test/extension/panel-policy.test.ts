@@ -68,7 +68,7 @@ describe('the page of a panel', () => {
     });
   }
 
-  it('that only says a sentence may load nothing at all', () => {
+  it('with a single sentence loads no resources', () => {
     const page = messageHtml(hostile, hostile);
     assert.deepEqual(Object.fromEntries(readPolicy(page)), { 'default-src': [`'none'`] });
     assert.doesNotMatch(page, /<script|<img/);

@@ -140,7 +140,7 @@ describe('Patch Removed Layer', () => {
     assert.match(refused, /Nothing was written/);
   });
 
-  it('does nothing where there is nothing to resume', async () => {
+  it('does nothing if there is nothing to resume', async () => {
     assert.deepEqual(espalier.jobs.resumable, []);
     assert.equal(await run('resumeJob', undefined), undefined);
   });

@@ -44,7 +44,7 @@ describe('Profile Layers', () => {
   const readProfile = async (session: ModelSession): Promise<LayerProfile> =>
     JSON.parse(await readFile(session.profilePath, 'utf8')) as LayerProfile;
 
-  it('asks how thoroughly where it takes long, with the times of both', async () => {
+  it('offers a quick and a standard search with their times before a long profile', async () => {
     await configure(shortSearch);
     const session = await open('asked');
     const { worker } = espalier;
@@ -107,7 +107,7 @@ describe('Profile Layers', () => {
     assert.equal(espalier.jobs.jobs[0]?.result, 'Wrote profiled.report.html.');
   });
 
-  it('is cancelled, and keeps what it has measured', async () => {
+  it('is canceled, and keeps its measurements', async () => {
     await configure(longSearch);
     const session = await open('cancelled');
     const running = start(session);
@@ -125,7 +125,7 @@ describe('Profile Layers', () => {
     assert.ok(known > 0);
   });
 
-  it('shows the earlier profile again once what another search has saved is discarded', async () => {
+  it('shows the earlier profile again after the saved progress of another search is discarded', async () => {
     await configure(shortSearch);
     const session = await open('searched-again');
     await start(session);
@@ -199,7 +199,7 @@ describe('Profile Layers', () => {
     assert.match(job?.result ?? '', /^perplexity .* on .* tokens/);
   });
 
-  it('leaves nothing to resume where it fails at once, and says what has failed', async () => {
+  it('leaves nothing to resume after an immediate failure, and reports the error', async () => {
     const session = await open('no-tokenizer');
     await rm(join(session.model.path, 'tokenizer.json'));
     await start(session);
@@ -227,7 +227,7 @@ describe('Profile Layers', () => {
     assert.equal(session.snapshot().selectionEvaluation, undefined);
   });
 
-  it('measures the accuracy of a selection on a task, and what of the original is kept', async () => {
+  it("measures the task accuracy of a selection and its share of the original's", async () => {
     const session = await open('judged');
     session.chooseMark('block.2.feedforward', 'removed');
     const task = join(session.model.path, 'questions.jsonl');
@@ -250,7 +250,7 @@ describe('Profile Layers', () => {
     assert.match(job?.result ?? '', /Changed answers: \d+ wrong → right/);
   });
 
-  it('compares a selection with the whole model on a text where that is chosen', async () => {
+  it('compares a selection with the full model on a chosen text', async () => {
     const session = await open('compared');
     session.chooseMark('block.2.feedforward', 'removed');
     const { asked } = await answering(['Text, compared…'], () =>
@@ -273,7 +273,7 @@ describe('Profile Layers', () => {
     assert.match(session.job.message, /tokenizer\.json/);
   });
 
-  it('says which setting is wrong', async () => {
+  it('names the invalid setting', async () => {
     await configure({ memory: 'plenty' });
     const session = await open('misconfigured');
     assert.throws(() => profileRequest(espalier.settings, session), /espalier\.memory.*plenty/);

@@ -69,7 +69,7 @@ describe('Prune Layers', () => {
     assert.match(line, /"block\.1\.feedforward"[^]*"out": ".*whole-pruned",\n[^]*\n\}\nREQUEST$/);
   });
 
-  it('shows where the written model drifts from the one that it was made from, in the diagram too', async () => {
+  it('shows the drift of the written model from its original, also in the diagram', async () => {
     const out = workspacePath('whole-pruned');
     const explorer = await espalier.explorers.show(out);
     const written = await espalier.sessions.open(out);
@@ -86,7 +86,7 @@ describe('Prune Layers', () => {
     assert.equal(explorer.snapshot().drift, drift);
   });
 
-  it('says in the report what a plan has width-pruned, and that a conversion changes nothing', async () => {
+  it('reports the pruned widths of a plan, and that a conversion changes nothing', async () => {
     // A session of its own: applying a plan marks what it removes.
     const model = await placeFixture('llama-gqa-untied', 'plain');
     const widthPruned = workspacePath('plain-widthPruned');
@@ -102,7 +102,7 @@ describe('Prune Layers', () => {
     assert.match(reportText(espalier, widthPruned), /"tags":\["width-pruned"/);
     assert.match(
       reportText(espalier, widthPruned),
-      /Verified: it opens and runs, .* The plan is the original, changed in the same way in memory\./,
+      /Verified: it opens and runs, .* Here, "plan" is the original with the same changes, in memory\./,
     );
     assert.match(
       reportText(espalier, widthPruned),
@@ -115,7 +115,7 @@ describe('Prune Layers', () => {
     assert.match(reportText(espalier, converted), /"tags":\["converted"/);
     assert.match(
       reportText(espalier, converted),
-      /Verified: it opens and runs, .* The plan is the original\./,
+      /Verified: it opens and runs, .* Here, "plan" is the original\./,
     );
   });
 
@@ -154,7 +154,7 @@ describe('Prune Layers', () => {
     assert.ok((await readdir(out)).some((name) => name.endsWith('.onnx')));
   });
 
-  it('leaves an existing folder alone unless told otherwise, and files that it did not write always', async () => {
+  it('replaces an existing folder only if asked, and never files of others', async () => {
     const out = workspacePath('whole-pruned');
     const precious = join(out, 'precious.txt');
     await writeFile(precious, 'keep');

@@ -12,7 +12,7 @@ describe('questions in a row', () => {
     model = vscode.Uri.file(await placeFixture('llama-gqa-untied', 'questioned'));
   });
 
-  it('can be gone back in, with what was answered, and only the last answers count', async () => {
+  it('can go back with earlier answers, and use only the last ones', async () => {
     const out = workspacePath('questioned-gguf');
     const { asked } = await answering(
       ['ONNX model', back, 'GGUF', 'F16', back, back, 'GGUF', 'Q8_0', out],

@@ -66,7 +66,7 @@ describe('Synthesize Modules', () => {
     assert.deepEqual(resumable(espalier, 'synthesize'), []);
   });
 
-  it('keeps what was trained when it is cancelled, and goes on to the same result', async () => {
+  it('keeps trained networks when canceled, and resumes to the same result', async () => {
     const running = run('synthesizeModules', undefined, { request: requestTo('stopped') });
     const session = makeSession('stopped');
     await until('a trained network', () => (shownView(session)?.baselines.length ?? 0) > 0);

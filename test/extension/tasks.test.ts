@@ -25,7 +25,7 @@ describe('a plan as a task', () => {
       return all.find((one) => one.name === name);
     });
 
-  it('is found, writes the model, and fails where its limits are not met', async () => {
+  it('is found, writes the model, and fails if its limits are not met', async () => {
     await placeFixture('llama-gqa-untied', 'built');
     const plan = {
       ...{ format: 'espalier.plan', version: 1, model: { path: 'built' } },

@@ -17,7 +17,7 @@ describe('trust', () => {
     assert.equal(explainUnreadable('file'), undefined);
   });
 
-  it('says why a virtual folder cannot be read', async () => {
+  it('explains why a virtual folder cannot be read', async () => {
     assert.match(explainUnreadable('vscode-vfs') ?? '', /virtual \(vscode-vfs\)/);
     const virtual = vscode.Uri.parse('vscode-vfs://github/owner/model');
     assert.equal(await vscode.commands.executeCommand('espalier.inspectModel', virtual), undefined);

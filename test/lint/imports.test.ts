@@ -83,14 +83,14 @@ describe('imports', () => {
     expect(mayImport(file, imported)).toBe(false);
   });
 
-  it('are not hidden from the linter, nor is anything else', () => {
+  it('do not hide from the linter', () => {
     const silenced = files.filter((file) =>
       /(?:eslint|oxlint)-disable/.test(readFileSync(join(root, file), 'utf8')),
     );
     expect(silenced).toEqual(['extension/core/onnx/proto/onnx_pb.ts']);
   });
 
-  it('finds a circle where there is one', () => {
+  it('finds a cycle', () => {
     const imports = new Map([
       ['a', ['b']],
       ['b', ['c', 'd']],

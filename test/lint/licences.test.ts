@@ -19,7 +19,7 @@ const allowed = new Set(['MIT', 'ISC', '0BSD', 'Apache-2.0', 'BSD-3-Clause', 'CC
 /** They build what is there already; .npmrc keeps them from running. */
 const withScripts = ['msgpackr-extract', 'onnxruntime-node'];
 
-it('what is shipped has a licence that allows it and is kept up; all comes from the registry, with a hash that installing checks', () => {
+it('shipped packages have an allowed license, are maintained, and come from the registry with a hash', () => {
   const file = join(import.meta.dirname, '../../package-lock.json');
   const { packages } = JSON.parse(readFileSync(file, 'utf8')) as {
     readonly packages: Readonly<Record<string, Locked>>;

@@ -64,7 +64,7 @@ describe('menus', () => {
     expect(listEntries('commandPalette')).toContainEqual({ command, when: 'false' });
   });
 
-  it('the palette shows what can be done without a panel or a job', () => {
+  it('the palette shows commands that need neither a panel nor a job', () => {
     const conditions = new Map(
       listEntries('commandPalette').map(({ command, when }) => [command, when]),
     );

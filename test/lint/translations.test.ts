@@ -84,7 +84,7 @@ describe.each(languages)('the translation to %s', (language) => {
     expect(changed).toEqual([]);
   });
 
-  it.each(pairs)('says all but names of %s in its own words', (english, translated) => {
+  it.each(pairs)('translates everything but the names of %s', (english, translated) => {
     const target = read(translated);
     const untranslated = Object.entries(read(english)).filter(
       ([key, text]) => target[key] === text && names[language]?.test(text) !== true,

@@ -108,12 +108,12 @@ function unlocalisedIn(file: string): string[] {
 const withUnsaid = (texts: readonly string[]): string[] =>
   texts.filter((text) => unsaid.test(text) || british.test(text));
 
-describe('what users read', () => {
-  it('is said as people say it: the manifest and the catalogue', () => {
+describe('visible text', () => {
+  it('avoids unusual words: the manifest and the catalogue', () => {
     expect(withUnsaid([...Object.values(strings), ...Object.values(bundle)])).toEqual([]);
   });
 
-  it('is said as people say it: the command line', () => {
+  it('avoids unusual words: the command line', () => {
     const texts = cli.flatMap(findDescriptions);
     expect(texts.length).toBeGreaterThan(200);
     expect(withUnsaid([...texts, ...cli.flatMap((file) => findMessages(file).patterns)])).toEqual(
@@ -130,12 +130,12 @@ describe('what users read', () => {
     }
   });
 
-  it('comes from the catalogue in all texts of host and panels', () => {
+  it('all texts of host and panels come from the catalogue', () => {
     const files = shownSources.filter((file) => !/extension\/core\/|webview\/gallery\//.test(file));
     expect(files.flatMap(unlocalisedIn)).toEqual([]);
   });
 
-  it('comes from package.nls.json in all texts of the manifest', () => {
+  it('all texts of the manifest come from package.nls.json', () => {
     const loose: string[] = [];
     const visit = (value: unknown, key: string): void => {
       if (typeof value === 'string') {

@@ -11,7 +11,7 @@ it('the extension host never loads ONNX Runtime; the worker does', () => {
   expect(bundle('extension.js')).not.toMatch(loads);
 });
 
-it('what talks to a queue is loaded where one is named, and only then', () => {
+it('loads the queue client only if a queue is named', () => {
   const speaks = /moveToActive/;
   expect(bundle('queue-library.js')).toMatch(speaks);
   for (const name of ['extension.js', 'worker.js', 'pieces.js', 'cli.js']) {

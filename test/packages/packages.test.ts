@@ -17,7 +17,7 @@ const { platforms, runtimeFiles } = (await import(join(scripts, 'onnx-runtime.mj
 };
 
 describe('the packaged extension', () => {
-  it('holds what it runs on, of this platform alone', async () => {
+  it('contains its dependencies, for this platform only', async () => {
     const files = await listEntries(vsixFile());
     const inside = files
       .filter((name) => name.startsWith('extension/'))
@@ -81,7 +81,7 @@ describe('the packaged extension', () => {
   });
 });
 
-it('the npm package holds the command line alone, and runs where it is unpacked', () => {
+it('the npm package contains only the command line, and runs from its unpacked folder', () => {
   const folder = temporaryFolder();
   execFileSync('tar', [
     '-xzf',

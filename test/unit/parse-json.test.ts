@@ -45,7 +45,7 @@ describe('JSON of strangers', () => {
     expect(measureJson('"never closed [[[')).toMatchObject({ levels: 0 });
   });
 
-  it('names the file where it is none', () => {
+  it('names the file if it is not JSON', () => {
     expect(() => parse('{"a":')).toFailWith({
       ...{ code: 'json-malformed', file: 'a.json' },
       remedy: /Download it again\./,

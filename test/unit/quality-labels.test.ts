@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { distanceLabel, memoryContext, perplexityLabel } from '../../extension/core/quality-labels';
 
-it('a distance has a word where its metric has a scale', () => {
+it('a distance has a word if its metric has a scale', () => {
   const words = [0, 0.0029, 0.003, 0.029, 0.03, 0.1].map(
     (value) => distanceLabel('js', value)?.code,
   );

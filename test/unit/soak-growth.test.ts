@@ -20,7 +20,7 @@ const looks = (...sizes: readonly number[]): Measure[] =>
   sizes.map((rssMegabytes) => ({ ...one, rssMegabytes }));
 
 describe('growth during a soak', () => {
-  it('is what every later look shows', () => {
+  it('is visible in every later sample', () => {
     expect(growth(looks(400, 430, 460, 490, 520, 550, 580), bounds)).toEqual([
       'rssMegabytes grew by 120, more than 96',
     ]);

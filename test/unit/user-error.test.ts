@@ -3,7 +3,7 @@ import { RequestError } from '../../extension/core/operations/build-request';
 import { say } from '../../extension/core/message';
 import { UserError } from '../../extension/core/user-error';
 
-it('is recognized from another copy of the code, as that of a bundle that is loaded later', async () => {
+it('is recognized from another copy of the code, such as a bundle that is loaded later', async () => {
   vi.resetModules();
   const copy = await import('../../extension/core/user-error');
   expect(copy.UserError).not.toBe(UserError);

@@ -35,7 +35,7 @@ const issueTitles: Readonly<Record<NonNullable<GalleryQuery['issue']>, string>> 
   suspected: t(
     'Labels that are probably wrong (confident learning): the models predict another class, as confidently as for examples of that class',
   ),
-  duplicates: t('Examples that are the same as an earlier one, or nearly'),
+  duplicates: t('Exact or near duplicates of an earlier example'),
   outliers: t('Examples that are much farther from their nearest neighbors than others'),
 };
 
@@ -123,7 +123,7 @@ export const strings = {
   mapSampled: (drawn: string, all: string) =>
     t('Shows {0} of {1}, chosen at random.', drawn, counted(all, 'example')),
   mapNone: t('No map: these scores don’t include training dynamics.'),
-  mapOneEpoch: t('Few runs and epochs: variability means little yet.'),
+  mapOneEpoch: t('With few runs and epochs, variability is unreliable.'),
   mapTable: t('Groups of the map'),
   group: t('Predicted label'),
   groupName: t('Group'),
@@ -220,7 +220,7 @@ export const strings = {
   search: t('Search the content'),
   relabeledOnly: t('New labels'),
   filters: t('Filters'),
-  inRegion: t('On a part of the map'),
+  inRegion: t('Part of the map'),
   similarTo: (name: string) => t('Most similar to {0}', name),
   predictedAs: (name: string) => t('Predicted: {0}', name),
   removeFilter: (name: string) => t('Remove the filter “{0}”', name),

@@ -119,7 +119,7 @@ export const strings = {
   mixed: t('mixed'),
 
   // Data flow
-  forms: t('How the structure is shown'),
+  forms: t('View of the structure'),
   form: { table: t('Table'), diagram: t('Data Flow') },
   diagramLabel: t('Data flow of the model'),
   diagramControls: t('Zoom and folding'),
@@ -156,7 +156,7 @@ export const strings = {
   ),
   showValues: t('Show Numbers…'),
   hideValues: t('Hide Numbers'),
-  showValuesTitle: t('Show numbers of a JSON file on the blocks that it names'),
+  showValuesTitle: t('Show the numbers of a JSON file in the boxes that it names'),
   valuesLegend: (file: string, isLogarithmic: boolean) =>
     isLogarithmic ? t('Values of {0} (log scale)', file) : t('Values of {0}', file),
   valuesFound: (found: string, count: string) =>
@@ -188,7 +188,7 @@ export const strings = {
   readTooLarge: (size: string) => t('reads {0}', size),
   reading: (share: string) => t('Reading… {0}', share),
   statisticsOf: (name: string) => t('Statistics of {0}', name),
-  statisticsKnown: (name: string) => t('The known values are those of {0}.', name),
+  statisticsKnown: (name: string) => t('Only the statistics of {0} are known.', name),
   statistic: {
     count: t('Values'),
     mean: t('Mean'),

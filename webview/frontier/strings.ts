@@ -2,7 +2,7 @@ import { t } from '../translate';
 
 const kinds = {
   plan: t('Best plan'),
-  setting: t('One setting for all layers'),
+  setting: t('The same setting for all layers'),
   type: t('Named types'),
   pruned: t('Pruned'),
   made: t('Measured plan'),

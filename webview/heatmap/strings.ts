@@ -60,7 +60,7 @@ export const strings = {
   calibrationTitle: (source: string, tokens: string, fingerprint: string) =>
     t('{0}\n{1} tokens\nSHA-256 {2}', source, tokens, fingerprint),
   calibrationChoice: (policy: string, windows: string, scores: string) =>
-    t('chosen by EL2N ({0}) among {1}, scored in {2}', policy, counted(windows, 'window'), scores),
+    t('selected by EL2N ({0}) from {1}, scored in {2}', policy, counted(windows, 'window'), scores),
   metric: t('Metric'),
   search: t('Search'),
   searchValue: (mode: string, duration: string) => `${mode}, ${duration}`,
@@ -151,7 +151,7 @@ export const strings = {
   rankValue: (rank: string, of: string) => t('{0} of {1}', rank, of),
   bytes: t('Size'),
   sharedWeights: t('Shared parameters'),
-  sharedTitle: t('Other sublayers use them too: they remain when this one is removed'),
+  sharedTitle: t("Shared with other sublayers: removing this one doesn't free them"),
   flopsPerToken: t('FLOPs per token'),
   kvBytesPerToken: t('KV cache per token'),
   places: t('Rank by text'),
@@ -213,9 +213,11 @@ export const strings = {
   patch: t('Graph module'),
   patchPlanned: (parameters: string | undefined) =>
     parameters === undefined
-      ? t("Prune… replaces this sublayer with it. The numbers shown don't include it.")
+      ? t(
+          "Prune… replaces this sublayer with the graph module. The numbers shown don't include it.",
+        )
       : t(
-          "Prune… replaces this sublayer with it ({0} parameters). The numbers shown don't include it.",
+          "Prune… replaces this sublayer with the graph module ({0} parameters). The numbers shown don't include it.",
           parameters,
         ),
   patchInModel: t('It replaces a sublayer that was removed.'),
@@ -251,7 +253,7 @@ export const strings = {
   editedByHand: t('edited by hand'),
   ofEarlierProfile: t('of an earlier profile'),
   removal: t('Savings'),
-  noRounds: t('You can choose after the first round of the search.'),
+  noRounds: t('Available after the first round of the search.'),
   sublayersRemoved: t('Sublayers removed'),
   expertsRemoved: t('Experts removed'),
   sublayersWidthPruned: t('Sublayers with pruned width'),

@@ -9,7 +9,7 @@ export const strings = {
   title: t('Playground'),
   actions: t('Actions'),
   compareWith: t('Compare With…'),
-  compareWithTitle: t('Choose a model that continues the same prompt'),
+  compareWithTitle: t('Choose a model to continue the same prompt'),
 
   // Form
   prompt: t('Prompt'),
@@ -52,7 +52,7 @@ export const strings = {
   failed: t('Can’t continue the prompt'),
   tokensOf: (model: string) => t('Tokens of {0}', model),
   same: (count: number) => t('The same up to here: {0}.', counted(count, 'token')),
-  allSame: t('Both wrote the same text.'),
+  allSame: t('Both models generated the same text.'),
   differs: (place: number) =>
     place === 0
       ? t('They differ from the first token.')
@@ -61,7 +61,7 @@ export const strings = {
 
   // One token
   hint: t('Hover over a token, or use the arrow keys, to see how likely it was.'),
-  legend: t('How likely each token was'),
+  legend: t('Probability of each token'),
   sureness: {
     sure: t('50 % or more'),
     open: t('10 to 50 %'),

@@ -76,7 +76,8 @@ export const strings = {
   majority: t('Majority'),
   majorityLine: (value: string) =>
     t('Baseline that always predicts the more frequent label: {0}', value),
-  shortcutLine: (value: string) => t('Guessing 1 only for a shape within a shape: {0}', value),
+  shortcutLine: (value: string) =>
+    t('Baseline that predicts 1 only for a shape within a shape: {0}', value),
   baselineLine: (value: string, runs: number) =>
     t(
       'Dense layer instead of a graph: {0} ({1})',
@@ -127,7 +128,7 @@ export const strings = {
   copyInlined: t('Copy Without Inventions'),
   copied: t('Copied.'),
   metrics: t('Accuracies'),
-  runs: t('Every training of this graph'),
+  runs: t('All training runs of this graph'),
   trainLong: t('Train'),
   trainingLong: t('While training'),
   validationLong: t('Validation'),
@@ -149,7 +150,7 @@ export const strings = {
   body: t('Body'),
   learnedAfter: t('Learned after iteration'),
   utility: t('Utility'),
-  utilityTitle: t('How much shorter it makes the kept programs, minus its own length'),
+  utilityTitle: t('Length saved in the kept programs, minus its own length'),
   usedIn: t('Programs that use it'),
   uses: (parts: string) => parts,
   usesOf: (iteration: number, count: number) => t('{0} in iteration {1}', count, iteration),

@@ -85,7 +85,7 @@ export async function chooseScore(title: string): Promise<ScoreKind | undefined>
     },
     {
       label: l10n.t('Margin'),
-      detail: l10n.t('How far the best other class is ahead of the label.'),
+      detail: l10n.t('Probability of the best other class minus that of the label.'),
       score: 'margin',
     },
   ];
@@ -110,7 +110,7 @@ export async function chooseTrainings(
   const own: QuickPickItem = { label: l10n.t('Other values…') };
   const items = [
     item(10, epoch, l10n.t('As in the paper: reliable scores.')),
-    item(3, epoch, l10n.t('A first look, at a third of the time.')),
+    item(3, epoch, l10n.t('A quick look in a third of the time.')),
   ];
   const chosen = await choose([...items, own], {
     title,
@@ -127,7 +127,7 @@ export async function chooseTrainings(
       ? undefined
       : await askNumber(
           title,
-          l10n.t('Epochs before the examples are scored; 0 is at initialization'),
+          l10n.t('Epochs before scoring; 0 scores at initialization'),
           String(epoch),
           score === 'forgetting' ? 2 : 0,
         );

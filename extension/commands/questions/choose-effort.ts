@@ -41,7 +41,9 @@ export async function chooseEffort(
         'quick',
         l10n.t('Quick Look'),
         times.quick,
-        l10n.t('Each sublayer once, on little text: shows which ones stand out.'),
+        l10n.t(
+          'Measures each sublayer once, on little text. Shows the most and least important ones.',
+        ),
       ),
       row(
         'standard',

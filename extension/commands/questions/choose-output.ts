@@ -143,7 +143,7 @@ async function askFolder(
   const name = defaultName.length - basename(defaultName).length;
   const typed = await askText({
     title,
-    prompt: l10n.t('The original is left as it is.'),
+    prompt: l10n.t('The original is not changed.'),
     value: defaultName,
     valueSelection: [name, defaultName.length],
     validateInput: async (value) =>

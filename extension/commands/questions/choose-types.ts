@@ -86,7 +86,7 @@ function typeItems(): TypeItem[] {
     },
     rounded('Q6_K', 6.6, l10n.t('Little loss.')),
     rounded('Q5_K_M', 5.7, l10n.t('Between Q6_K and Q4_K_M.')),
-    rounded('Q4_K_M', 4.9, l10n.t('What most people use on a laptop.')),
+    rounded('Q4_K_M', 4.9, l10n.t('The most common choice for a laptop.')),
     rounded('IQ4_XS', 4.3, l10n.t('Smaller than Q4_K_M.')),
     rounded('Q3_K_M', 3.9, l10n.t('Noticeable loss.')),
     rounded('Q2_K', 3, l10n.t("Large loss. For models that don't fit otherwise.")),
@@ -106,7 +106,7 @@ async function chooseImportance(
 ): Promise<Omit<TypeAnswer, 'type'> | undefined> {
   const described = (byImportance: boolean): Pick<QuickPickItem, 'description'> =>
     planned !== undefined && byImportance === (planned.byImportance === true)
-      ? { description: l10n.t('as the plan was measured') }
+      ? { description: l10n.t('same as in the measured plan') }
       : {};
   const measure = {
     ...described(true),

@@ -75,7 +75,7 @@ export async function readGgufModel(path: string): Promise<GgufHeader> {
   if (typeof expected === 'number' && expected !== tensors.length) {
     throw new UserError(
       'gguf-part-incomplete',
-      say`The parts have ${tensors.length} tensors, not ${expected}.`,
+      say`The parts have ${tensors.length} tensors, expected ${expected}.`,
       {
         file: path,
         field: 'split.tensors.count',

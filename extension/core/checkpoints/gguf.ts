@@ -204,7 +204,7 @@ function checkLayout(
         tensor.offset < expected ? 'tensor-overlap' : 'tensor-gap',
         tensor.offset < expected
           ? say`Its data overlaps the tensor before it (byte ${tensor.offset}, expected ${expected}).`
-          : say`There is a gap before its data (byte ${tensor.offset}, expected ${expected}).`,
+          : say`Its data starts at byte ${tensor.offset}, expected ${expected}.`,
         tensor.name,
       );
     }

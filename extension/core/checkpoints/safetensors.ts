@@ -241,7 +241,7 @@ function checkLayout(
         tensor.offset < end ? 'tensor-overlap' : 'tensor-gap',
         tensor.offset < end
           ? say`Its data overlaps the tensor before it (byte ${tensor.offset}, expected ${end}).`
-          : say`There is a gap before its data (byte ${tensor.offset}, expected ${end}).`,
+          : say`Its data starts at byte ${tensor.offset}, expected ${end}.`,
         { file: path, field: tensor.name, remedy: incomplete },
       );
     }

@@ -33,7 +33,7 @@ export function renderChat(
     throw new UserError('chat-template-missing', say`The model has no chat template.`, {
       file,
       field: 'chat_template',
-      remedy: say`Generate without one: the prompt is then continued as it is.`,
+      remedy: say`Generate without a chat template to continue the prompt as it is.`,
     });
   }
   if (chatTemplate.length > maxCharacters) {

@@ -30,7 +30,7 @@ export async function withWorkers<T>(
   };
   const dispatcher = new Dispatcher(home, context, {
     lost: ({ name }, why) => {
-      context.warn(say`${name} lost a work item, which is run again. ${verbatim(why)}`);
+      context.warn(say`${name} failed to finish a work item. It is run again. ${verbatim(why)}`);
     },
     changed: (workers) => {
       context.share(workers);

@@ -51,14 +51,10 @@ export const baseBytes = (chunks: number, length: number, vocabulary: number): n
  */
 export async function readBaseText({ handle, file, size }: RegularFile): Promise<BaseText> {
   const refuse = (): UserError =>
-    new UserError(
-      'log-probabilities-invalid',
-      say`This is not a whole file of log-probabilities.`,
-      {
-        file,
-        remedy: say`Write one with \`espalier evaluate ORIGINAL --save-base FILE\` or \`llama-perplexity --kl-divergence-base FILE\`.`,
-      },
-    );
+    new UserError('log-probabilities-invalid', say`The file of log-probabilities is incomplete.`, {
+      file,
+      remedy: say`Write one with \`espalier evaluate ORIGINAL --save-base FILE\` or \`llama-perplexity --kl-divergence-base FILE\`.`,
+    });
   const head = Buffer.alloc(headerBytes);
   const { bytesRead } = await handle.read(head, 0, headerBytes, 0);
   const [length, vocabulary, count] = [8, 12, 16].map((at) => head.readInt32LE(at)) as [

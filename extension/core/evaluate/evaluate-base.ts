@@ -87,7 +87,7 @@ export async function evaluateWithBase(
       throw new UserError(
         'chunks-too-long',
         say`The chunks have ${text.length} tokens, and ${name} reads ${maxPositions}.`,
-        { file: base, remedy: say`Save shorter ones: --length ${maxPositions}.` },
+        { file: base, remedy: say`Save shorter chunks: --length ${maxPositions}.` },
       );
     }
     await saved.bind([await evaluationIdentity(request, device), await digestFile(base)]);
@@ -268,7 +268,7 @@ function requireVocabulary(
     throw new UserError(
       'vocabulary-mismatch',
       say`The log-probabilities are of ${vocabulary} tokens, but ${name} has ${own}.`,
-      { file, remedy: say`Save them from the model that ${name} was made from.` },
+      { file, remedy: say`Save the log-probabilities of the model that ${name} was made from.` },
     );
   }
 }

@@ -104,10 +104,10 @@ async function requireWindows(
   if (field !== undefined && (await isReadWhole(text, model))) {
     throw new UserError(
       'windows-unsupported',
-      say`Pairs of source and target, and recordings, are read whole, one by one.`,
+      say`Pairs of source and target, and recordings, are not cut into windows.`,
       {
         field,
-        remedy: say`Leave it out, or give a text.`,
+        remedy: say`Leave it out, or choose a text.`,
       },
     );
   }

@@ -138,7 +138,7 @@ export function toPerplexity(
   if (!Number.isFinite(perplexity)) {
     throw new UserError(
       'perplexity-infinite',
-      say`A loss of ${meanLoss(losses).toFixed(0)} nats per token has no perplexity.`,
+      say`Perplexity is not finite at a loss of ${meanLoss(losses).toFixed(0)} nats per token.`,
       {
         file: path,
         remedy: say`Remove fewer sublayers.`,

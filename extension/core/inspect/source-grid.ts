@@ -250,7 +250,7 @@ export function describeGrid(grid: SourceGrid): Message {
   return joined([
     isStored
       ? say`The weights are quantized to ${type}.`
-      : say`The weights were quantized before: they lie on the grid of ${type}.`,
+      : say`The weights were quantized before: their values are those of ${type}.`,
     onGrid === matrices
       ? undefined
       : say`This is the type of ${onGrid} of ${matrices} sampled matrices.`,

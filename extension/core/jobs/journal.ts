@@ -117,7 +117,7 @@ async function readJournal(path: string): Promise<string> {
     }
     throw new UserError(
       'journal-unreadable',
-      say`The journal cannot be read: ${(error as Error).message}.`,
+      say`The saved progress cannot be read: ${(error as Error).message}.`,
       {
         file: path,
         remedy,
@@ -170,7 +170,7 @@ async function write(path: string, action: () => Promise<void>): Promise<void> {
   } catch (error) {
     throw new UserError(
       'journal-not-writable',
-      say`The journal cannot be written: ${(error as Error).message}.`,
+      say`Progress cannot be saved: ${(error as Error).message}.`,
       {
         file: path,
         remedy: say`Choose an output in a folder that can be written to, with space left.`,

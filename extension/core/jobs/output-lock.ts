@@ -34,7 +34,7 @@ export async function lockOutput(out: string, folder: string): Promise<() => Pro
         say`Another run is working on this result (process ${String(lock)}).`,
         {
           file: path,
-          remedy: say`Wait until it is over or stop it, or choose another output.`,
+          remedy: say`Wait until it finishes, stop it, or choose another output.`,
         },
       );
     }

@@ -70,7 +70,7 @@ export async function makeWorkFolder(path: string): Promise<void> {
       throw (error as NodeJS.ErrnoException).code === 'EEXIST'
         ? new UserError(
             'work-folder-taken',
-            say`A link or a file has the name of the folder for unfinished work.`,
+            say`The folder for unfinished work is a link or a file.`,
             {
               file: path,
               remedy: say`Remove it, or choose another output.`,

@@ -85,7 +85,7 @@ const remedies: Readonly<
   ],
   ENOTDIR: [
     'path-through-file',
-    say`A part of its path is a file.`,
+    say`A parent folder in its path is a file.`,
     say`Choose another output folder.`,
   ],
   EBUSY: [

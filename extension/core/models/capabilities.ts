@@ -136,7 +136,7 @@ function readsText({
   return textPort(model) === undefined
     ? unable(
         'no-text-input',
-        say`${summary.name} reads ${inputs.map(({ name }) => name).join(', ')}, not text.`,
+        say`${summary.name} takes ${inputs.map(({ name }) => name).join(', ')} as input, not text.`,
         say`Choose examples of its inputs: a folder of images or .wav files, or a .npz file.`,
       )
     : able;

@@ -39,7 +39,7 @@ export async function openGuesses(
       say`Models of type "${modelType}" can already be opened.`,
       {
         file: folder.config,
-        remedy: say`Open it without trying families.`,
+        remedy: say`Open the model directly.`,
       },
     );
   }

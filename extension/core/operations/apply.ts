@@ -38,7 +38,7 @@ export const apply = defineOperation({
     ...outputFields,
     ...typeFields,
     ...qualityFields,
-    examples: path({ description: "Examples to check models that don't read text" }),
+    examples: path({ description: 'Examples to check models without text input' }),
     ...compressionFields,
     ...runFields,
   },

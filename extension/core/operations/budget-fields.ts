@@ -131,7 +131,7 @@ export const budgetRules = [
   replaces(
     'sensitivity',
     ['metric', 'precision', 'roles', 'blocks', 'widths', ...sharingNames],
-    say`it has its own`,
+    say`the sensitivity profile has its own`,
   ),
 ];
 
@@ -244,7 +244,7 @@ const relativeTimes = (part: TokenTimes, whole: TokenTimes): TokenTimes => ({
 export function explainNoTypes(field: string): UserError {
   return new UserError('types-not-chosen', say`GGUF types are not chosen here.`, {
     field,
-    remedy: say`Use plan-compression, then apply with --format gguf; or convert with --type for a mix of llama.cpp.`,
+    remedy: say`Use plan-compression, then apply with --format gguf, or use convert --type for one of llama.cpp's mixes.`,
   });
 }
 

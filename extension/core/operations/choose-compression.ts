@@ -23,7 +23,7 @@ import type { RequestOf } from './fields';
 import { selectedBlocks, layerFields, layerNames, getEmbeddingAndHead } from './layer-fields';
 import { methodsToTry, trialFields } from './measure-sensitivity';
 import type { OperationContext } from './operation';
-import { needs } from './rules';
+import { allNeed } from './rules';
 import { runFields, runOptions } from './shared-fields';
 import type { Work } from './work';
 import { counted, say } from '../message';
@@ -80,8 +80,8 @@ const forMethod = ['level', 'variant', 'then', 'spreadRanks', 'skip'];
 export const planningNames = [...forMethod, ...budgetNames, ...layerNames];
 
 export const planningRules = [
-  ...forMethod.map((field) => needs(field, 'method')),
-  ...budgetNames.map((field) => needs(field, 'budget')),
+  allNeed(forMethod, 'method'),
+  allNeed(budgetNames, 'budget'),
   ...budgetRules,
 ];
 

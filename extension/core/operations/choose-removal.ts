@@ -60,7 +60,7 @@ export const removalRules = [
   replaces(
     'profile',
     ['calibrationScores', 'calibrationPolicy', ...sharingNames],
-    say`a profile holds a finished search`,
+    say`a profile contains a finished search`,
   ),
 ];
 
@@ -153,10 +153,10 @@ async function firstRounds(request: RemovalRequest, file: string): Promise<Chose
   if (budget.kind !== 'all' && !isMet(removed, count)) {
     throw new UserError(
       'profile-too-short',
-      say`The ${counted(rounds.length, 'removal')} of ${file} are fewer than that.`,
+      say`Only ${counted(rounds.length, 'removal')} in ${file}, fewer than requested.`,
       {
         field: budget.kind === 'count' ? 'remove' : budget.kind,
-        remedy: say`Choose fewer, or profile the model with a larger amount.`,
+        remedy: say`Choose fewer, or profile the model again with more removals.`,
       },
     );
   }
@@ -230,7 +230,7 @@ async function requireEnough(
     {
       file: source,
       field: budget.kind === 'count' ? 'remove' : budget.kind,
-      remedy: say`Ask for less, or choose another format. ${count === 0 ? '' : await keepRounds(plan, count, file)}`,
+      remedy: say`Remove less, or choose another format. ${count === 0 ? '' : await keepRounds(plan, count, file)}`,
     },
   );
 }

@@ -44,7 +44,7 @@ export const compressionFields = {
       placeholder: 'METHOD',
     }),
     rows: integer({
-      description: 'Rows of most matmuls; 1 during decoding',
+      description: 'Rows per matmul to optimize for; decoding has 1',
       default: 1,
       min: 1,
     }),

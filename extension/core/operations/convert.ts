@@ -101,7 +101,7 @@ export const convert = defineOperation({
     },
     ...calibration,
     ...qualityFields,
-    examples: path({ description: "Examples to check models that don't read text" }),
+    examples: path({ description: 'Examples to check models without text input' }),
     ...runFields,
   },
   rules: [...qualityRules, ...calibrationRules],

@@ -77,7 +77,7 @@ export const dataDiet = defineOperation({
     iso: choice(['steps', 'epochs'], {
       description: 'Quantity that is equal for all subsets',
       default: 'steps',
-      placeholder: 'WHAT',
+      placeholder: 'QUANTITY',
     }),
     noise: number({
       description: 'Fraction of the labels to flip, below 1',

@@ -31,7 +31,7 @@ export const datasetFields = group('Data set', {
   }),
   classes: list({
     description: 'Classes in order; a JSON array if a name contains a comma',
-    fallback: 'those that occur',
+    fallback: 'the classes in the data',
   }),
   imageSize: formed(
     { pattern: /^[1-9]\d{0,4}x[1-9]\d{0,4}$/, takes: say`a size such as 32x32` },

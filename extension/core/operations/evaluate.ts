@@ -111,7 +111,7 @@ const fields = {
   wholeText: wholeTextField,
   length: integer({
     description: "Length of a window, at most the model's context",
-    fallback: `${defaultWindowLength}, with saveBase ${defaultBaseLength}`,
+    fallback: `${defaultWindowLength}, with --save-base ${defaultBaseLength}`,
     placeholder: 'L',
     unit: 'tokens',
     min: 2,
@@ -162,7 +162,7 @@ export const evaluate = defineOperation({
       ['against', 'text', 'domains', 'wholeText', 'length', 'stride', 'saveBase'],
       say`the file contains the text and what is compared`,
     ),
-    replaces('saveBase', ['against', 'domains', 'stride', 'require'], say`one model is saved`),
+    replaces('saveBase', ['against', 'domains', 'stride', 'require'], say`only one model is saved`),
     needs('stride', 'wholeText'),
     ...shotsRules,
     needs('require', 'against', 'base'),

@@ -206,12 +206,12 @@ const fields = {
   }),
   memoryAt: formed(contextForm, {
     description:
-      'Context length that memory is counted at; a percentage or amount as size is then memory with keys, values and buffers instead of bytes of files',
+      'Context length at which memory is counted; --size is then a limit of memory (weights, keys, values and buffers) instead of file size',
     fallback: '4096 tokens, or the context of the machine',
     placeholder: 'TOKENS',
   }),
   machine: choice(machineNames, {
-    description: 'Machine in whose memory the model must fit with its context',
+    description: 'Target machine: the model and its context must fit in its memory',
     placeholder: 'MACHINE',
   }),
   speed: number({
@@ -236,7 +236,7 @@ const fields = {
   ...group('Measuring', {
     time: formed(timeForm, {
       description:
-        'Maximum duration of the job; measuring and planning end early enough to write and evaluate the model, with what is measured by then',
+        'Maximum duration of the job, writing and evaluation included; layers not measured by then are estimated',
       fallback: '5 min for a model of 135M parameters, 30 min for 1.5B, in proportion for others',
       placeholder: 'TIME',
     }),
@@ -332,7 +332,7 @@ async function fit(
 ): Promise<FittedModel> {
   const { size, machine, speed, out, time, require: limits = [] } = request;
   if (asksFor(limits, 'task')) {
-    throw new UserError('task-not-measured', say`A task is not measured here.`, {
+    throw new UserError('task-not-measured', say`This command can't measure a task.`, {
       field: 'require',
       remedy: say`Remove the limit, and measure the task with \`espalier evaluate --task\` afterwards.`,
     });
@@ -580,7 +580,7 @@ async function reachableSpeed(
       say`The smallest types decode ${formatSpeed(most)} tokens/s (${source}), below ${formatSpeed(speed)}.`,
       {
         ...{ file, field: 'speed' },
-        remedy: say`Ask for less, or remove blocks first (\`espalier prune\`).`,
+        remedy: say`Choose a lower speed, or remove blocks first (\`espalier prune\`).`,
       },
     );
   }
@@ -818,7 +818,7 @@ async function planMix(
           say`${count}, too few for a mix of this size.`,
           {
             field: 'time',
-            remedy: say`Give it more time, or choose int8 or int4, which is not measured.`,
+            remedy: say`Allow more time (--time), or choose int8 or int4, which need no measurement.`,
           },
         );
       }

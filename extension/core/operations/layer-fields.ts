@@ -19,8 +19,8 @@ export const layerFields = group('Layers', {
     fallback: 'all',
     placeholder: 'N,…',
   }),
-  embeddings: flag({ description: 'Also the embedding', default: false }),
-  head: flag({ description: 'Also the head', default: false }),
+  embeddings: flag({ description: 'Include the token embedding', default: false }),
+  head: flag({ description: 'Include the LM head', default: false }),
 });
 
 export const layerNames = Object.keys(layerFields);

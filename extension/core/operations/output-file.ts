@@ -122,7 +122,7 @@ export function requireFolderName(out: string): void {
   if (suffix !== undefined) {
     throw new UserError(
       'folder-name-expected',
-      say`${name} is the name of a file, but a folder is written.`,
+      say`${name} is a file name, but the output is a folder.`,
       {
         field: 'out',
         remedy: say`Name the folder, such as ${name.slice(0, -suffix.length) || 'model'}. The model file is written into it.`,

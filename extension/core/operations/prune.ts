@@ -51,7 +51,7 @@ export const prune = defineOperation({
     ...outputFields,
     ...typeFields,
     ...qualityFields,
-    examples: path({ description: "Examples to check models that don't read text" }),
+    examples: path({ description: 'Examples to check models without text input' }),
     ...runFields,
   },
   rules: [

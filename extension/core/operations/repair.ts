@@ -73,7 +73,7 @@ export const repair = defineOperation({
     ...{ out, overwrite },
     ...group('Training', {
       effort: choice(effortNames, {
-        description: `How much it may cost: ${effortNames
+        description: `Amount of training: ${effortNames
           .map((name) => `${name} ${repairEfforts[name].sequences} sequences`)
           .join(', ')}; quick trains compressed layers sublayer by sublayer only`,
         default: 'standard',
@@ -107,7 +107,7 @@ export const repair = defineOperation({
       epochs: integer({
         description: 'Maximum number of passes over the text',
         fallback:
-          '1, or 2 where there is less than about two thirds of the text that the effort says',
+          '1, or 2 if the text has less than about two thirds of the sequences of the effort',
         min: 0,
       }),
       batch: integer({

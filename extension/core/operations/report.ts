@@ -56,7 +56,7 @@ export const report = defineOperation({
   fields: {
     about: document(reported, {
       description:
-        'A *.layerprofile.json, *.sensitivity.json, *.plan.json, *.evaluation.json or *.datadiet.json, or a model that Espalier wrote; with against any model',
+        'A *.layerprofile.json, *.sensitivity.json, *.plan.json, *.evaluation.json or *.datadiet.json, or a model that Espalier wrote; with --against, any model',
       placeholder: 'FILE',
       positional: true,
       required: true,

@@ -22,7 +22,7 @@ export const requirementsField = list({
 });
 
 export const wholeTextField = flag({
-  description: `Read all of the held-out text, instead of ${defaultTokens} tokens from all over it`,
+  description: `Read the whole held-out text instead of windows with ${defaultTokens} tokens in total`,
   default: false,
 });
 

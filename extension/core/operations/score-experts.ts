@@ -21,7 +21,7 @@ import { UserError } from '../user-error';
 import { choice, group, integer, newFile, number, paths } from './fields';
 import { operationJournal } from './journals';
 import { defineOperation } from './operation';
-import { excludes, needs } from './rules';
+import { allNeed, excludes } from './rules';
 import {
   calibrationFields,
   requestedCalibration,
@@ -67,7 +67,7 @@ export const scoreExperts = defineOperation({
     }),
     allocation: choice(expertAllocations, {
       description:
-        'Experts that each MoE layer loses: the same share (equal), or those that are least salient among all layers (saliency), which only the layout auto-map can store',
+        'Experts to remove: the same share of each MoE layer (equal), or the least salient of all layers (saliency), which needs the layout auto-map',
       default: 'equal',
       placeholder: 'ALLOCATION',
     }),
@@ -86,8 +86,7 @@ export const scoreExperts = defineOperation({
     ...runFields,
   },
   rules: [
-    needs('out', 'ratio'),
-    needs('allocation', 'ratio'),
+    allNeed(['out', 'allocation'], 'ratio'),
     ...calibrationRules,
     excludes('furtherCalibration', 'calibrationScores'),
   ],

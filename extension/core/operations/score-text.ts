@@ -109,7 +109,7 @@ export const scoreText = defineOperation({
   presentation: {
     opens: 'editor',
     outcome: ({ scores }, { request: { out = '' } }) => ({
-      summary: say`${basename(out)}: ${countPhrase(scores.length, 'window')}, mean EL2N ${mean(scores).toFixed(3)}. Whether the hardest calibrate better than random ones depends on the model: measure both.`,
+      summary: say`${basename(out)}: ${countPhrase(scores.length, 'window')}, mean EL2N ${mean(scores).toFixed(3)}. The hardest windows don't always calibrate better than random ones: measure both.`,
     }),
     notice: 'calibrate',
   },

@@ -31,7 +31,7 @@ export const workForQueue = defineOperation({
   fields: {
     ...serverFields,
     models: paths({
-      description: 'Folders of models, found by fingerprint',
+      description: 'Folders to search for models, which are matched by fingerprint',
       placeholder: 'DIR,…',
     }),
     data: paths({

@@ -181,7 +181,7 @@ export const typeFields = group('Output', {
   imatrix: path({ description: 'Importance matrix (.gguf) that weights rounding errors' }),
   rounding: choice(['nearest', 'importance', 'feedback', 'distill'], {
     description:
-      'Rounding of weights to a type: nearest, weighted by --imatrix, with error feedback on calibration text, which is more accurate and slower, or trained after that to give the logits of the original, for two and three bits',
+      'Rounding of weights: nearest; importance, weighted by --imatrix; feedback, with error feedback on calibration text (more accurate, slower); distill, then also trained to match the logits of the original, for two and three bits',
     fallback: 'importance with --imatrix, else nearest',
     placeholder: 'METHOD',
   }),

@@ -15,7 +15,12 @@ export interface ToolDeclaration {
 /** Tool declaration of an operation. */
 export function toolDeclaration(operation: AnyOperation): ToolDeclaration {
   const { title, summary, fields, rules } = operation;
-  const notes = [...new Set(rules.map((rule) => inEnglish(rule.describe((key) => key))))];
+  // A flag that is on by default has an effect on other fields only if it is turned off.
+  const name = (key: string): string => {
+    const field = fields[key];
+    return field?.kind === 'flag' && field.default === true ? `${key}: false` : key;
+  };
+  const notes = [...new Set(rules.map((rule) => inEnglish(rule.describe(name))))];
   const long = isReading(operation)
     ? []
     : ['Runs on this machine, which may take minutes to hours.'];

@@ -169,7 +169,7 @@ export class SearchPlan {
         remedy:
           rounds === 0
             ? say`Check its weights for very large values, or choose another granularity.`
-            : say`Set the budget to ${counted(rounds, 'removal')}, which gives finite outputs.`,
+            : say`Set the budget to ${counted(rounds, 'removal')}: its outputs are finite.`,
       },
     );
   }

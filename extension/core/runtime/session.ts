@@ -74,9 +74,13 @@ export async function createSession(
   const roots = new Set(externalData.map((data) => parse(data.file).root));
   const [root = parse(process.cwd()).root, ...others] = roots;
   if (others.length > 0) {
-    throw new UserError('weights-on-several-drives', say`The weights are on several drives.`, {
-      remedy: say`Move them to one of ${[...roots].join(', ')}.`,
-    });
+    throw new UserError(
+      'weights-on-several-drives',
+      say`The weights are on several drives, but must be on one.`,
+      {
+        remedy: say`Move all files to one drive: ${[...roots].join(', ')}.`,
+      },
+    );
   }
   const arena = await computeWeights(computed);
   const create = async (): Promise<InferenceSession> => {

@@ -228,7 +228,7 @@ export function parseCompression(text: string, field?: string): CompressionReque
   if (amount.endsWith('%')) {
     const ratio = Number(amount.slice(0, -1)) / 100;
     if (!(ratio > 0 && ratio <= 1)) {
-      throw malformed(text, field, say`A share is more than 0 % and at most 100 %.`);
+      throw malformed(text, field, say`A share must be above 0 % and at most 100 %.`);
     }
     return { ...rest, ratio };
   }

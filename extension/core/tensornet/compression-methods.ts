@@ -257,8 +257,8 @@ export function requireFit(
   if (then !== undefined && method !== 'lowrank') {
     refuse(
       'then-unsupported',
-      say`Results of ${method} are not quantized by ${then}.`,
-      say`Only the factors of lowrank are: remove "then".`,
+      say`${then} can't quantize the results of ${method}.`,
+      say`Only low-rank factors can be quantized: remove "then".`,
     );
   }
 }

@@ -64,7 +64,7 @@ export async function openTrainableOnnx(path: string, output?: string): Promise<
   if (shape === undefined) {
     throw new UserError(
       'output-rank-unknown',
-      say`Its number of dimensions does not follow from the graph.`,
+      say`Its number of dimensions can't be derived from the graph.`,
       {
         file: path,
         field: named.name,

@@ -266,8 +266,8 @@ export class Trainer {
       throw new UserError(
         Number.isFinite(loss) ? 'gradients-not-finite' : 'loss-not-finite',
         Number.isFinite(loss)
-          ? say`The norm of the gradients is ${norm} at step ${step}.`
-          : say`The loss is ${loss} at step ${step}.`,
+          ? say`Training diverged: the norm of the gradients is ${norm} at step ${step}.`
+          : say`Training diverged: the loss is ${loss} at step ${step}.`,
         { remedy: say`Use a smaller learning rate, or clip the gradients.` },
       );
     }

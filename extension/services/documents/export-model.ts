@@ -32,7 +32,7 @@ export async function exportModel(
   });
   if (target !== undefined) {
     if (target.scheme !== 'file') {
-      throw new UserError('folder-not-on-disk', say`It can be saved to a disk only.`, {
+      throw new UserError('folder-not-on-disk', say`It can only be saved to a disk.`, {
         file: target.toString(),
         remedy: say`Choose a folder on a disk that can be written to.`,
       });

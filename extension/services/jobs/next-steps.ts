@@ -67,7 +67,7 @@ export function offerStep(step: NextStep, subject: StepSubject): OfferedStep {
     case 'evenSmaller':
       return {
         label: l10n.t('Even Smaller…'),
-        title: l10n.t('Choose another size of the original'),
+        title: l10n.t('Make another size of the original'),
         command: [commandIds.makeSmaller, original, { runtime }],
       };
     case 'makeSmaller':
@@ -117,13 +117,13 @@ export function offerStep(step: NextStep, subject: StepSubject): OfferedStep {
     case 'repair':
       return {
         label: l10n.t('Repair…'),
-        title: l10n.t('Let the original teach it'),
+        title: l10n.t('Train it to match the original (distillation)'),
         command: [commandIds.repairModel, model, { teacher: source }],
       };
     case 'inspect':
       return {
         label: l10n.t('Inspect'),
-        title: l10n.t('Show what it consists of'),
+        title: l10n.t('Show its parts'),
         command: [commandIds.inspectModel, model],
       };
   }

@@ -36,7 +36,7 @@ export class Reports implements TextDocumentContentProvider, Disposable {
     }
     const key = uri.toString();
     const text = this.#texts.get(key) ?? (await this.#store.load(key));
-    return text ?? l10n.t('This report is no longer kept.');
+    return text ?? l10n.t('This report is no longer available.');
   }
 
   /** Shows what a model consists of. The document's URI is its path, so that it survives a reload. */

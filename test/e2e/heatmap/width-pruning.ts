@@ -27,7 +27,7 @@ export function testNarrowing(session: () => Session): void {
   const widthPruned = (panel: Heatmap) =>
     panel.frame.locator('[role="gridcell"][data-width-pruned]');
 
-  it('shows in the heatmap what a plan prunes widths', async () => {
+  it('shows the pruned widths of a plan in the heatmap', async () => {
     const { workbench } = session();
     await workbench.extensionKnown();
     await workbench.explorer.open('widthPruned.plan.json');
@@ -64,7 +64,7 @@ export function testNarrowing(session: () => Session): void {
   });
 
   it.each(Object.keys(THEMES) as (keyof typeof THEMES)[])(
-    'tells width-pruned cells apart, and is accessible: %s',
+    'distinguishes width-pruned cells and is accessible: %s',
     async (theme) => {
       const { workbench } = session();
       await session().setTheme(theme);
@@ -81,7 +81,7 @@ export function testNarrowing(session: () => Session): void {
     },
   );
 
-  it('writes what the panel shows', async () => {
+  it('writes the model shown in the panel', async () => {
     const { workbench, workspace } = session();
     await (await heatmap()).button('Prune…').click();
     await workbench.quickPick('Hugging Face folder with a modeling file').click();
@@ -96,7 +96,7 @@ export function testNarrowing(session: () => Session): void {
     });
   });
 
-  it('prunes no widths of what is removed, and all of what is kept again', async () => {
+  it('drops the widths of removed sublayers and restores them when a sublayer is kept', async () => {
     const { workbench, workspace } = session();
     await workbench.tab('Layer Heatmap: sample').first().click();
     const panel = await heatmap();

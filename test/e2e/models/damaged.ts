@@ -38,11 +38,11 @@ export function testDamaged(session: () => Session): void {
     return text ?? '';
   };
 
-  it('with a truncated file: names the file, what is missing and what to do', async () => {
+  it('with a truncated file: names the file, the missing part and the fix', async () => {
     expect(await refusal('truncated')).toMatch(/truncated\/model\.safetensors: .*download/i);
   });
 
-  it('whose config.json has another shape: names the tensor and both shapes', async () => {
+  it('with a config.json of another shape: names the tensor and both shapes', async () => {
     expect(await refusal('wrong-shape')).toMatch(
       /wrong-shape\/model\.safetensors: model\.layers\.0\.mlp\.\w+\.weight: .*\[.*\].*expected \[.*\] by config.json/,
     );
@@ -52,13 +52,13 @@ export function testDamaged(session: () => Session): void {
     expect(await refusal('no-shard')).toMatch(/model-00002-of-00003\.safetensors/);
   });
 
-  it('of an unknown architecture: names the field and what to do', async () => {
+  it('with an unknown architecture: names the field and the fix', async () => {
     expect(await refusal('unknown')).toMatch(
       /unknown\/config\.json: model_type: .*"reversible".*known family/,
     );
   });
 
-  it('with NaN in its weights: the panel names the file, the tensor and what to do', async () => {
+  it('with NaN in its weights: the panel names the file, the tensor and the fix', async () => {
     const { workbench, workspace } = session();
     const folder = join(workspace, 'not-finite');
     const before = await contents(folder);

@@ -44,7 +44,7 @@ export function testOnnx(session: () => Session): void {
     await prune(panel, 'gpt2');
   });
 
-  it('of an image model is profiled on random numbers, and says so, pruned, and opened again', async () => {
+  it('of an image model is profiled on random numbers, labels the result as such, is pruned, and opens again', async () => {
     const panel = await profile('vit');
     await session().workbench.screenshot('onnx-profiled-vit');
     expect(await panel.cells('measured').count()).toBe(4);

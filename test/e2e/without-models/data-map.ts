@@ -135,7 +135,7 @@ export function testDataMap(session: () => Session): void {
     await workbench.page.mouse.move(0, 0);
   });
 
-  it('shows the embedding, what is around a point, and what is similar to an example', async () => {
+  it('shows the embedding, the neighborhood of a point, and similar examples', async () => {
     const { workbench } = session();
     const { page } = workbench;
     const frame = await dataMap();
@@ -149,7 +149,7 @@ export function testDataMap(session: () => Session): void {
     };
     await expect.poll(toNext, { interval: 500 }).toBe(true);
     await map.press('Shift+Enter');
-    const chip = frame.getByRole('button', { name: 'Remove the filter “On a part of the map”' });
+    const chip = frame.getByRole('button', { name: 'Remove the filter “Part of the map”' });
     await chip.waitFor();
     await expect.poll(async () => (await indices(frame)).length).toBeLessThan(24);
     await chip.click();
@@ -190,7 +190,7 @@ export function testDataMap(session: () => Session): void {
     expect(await frame.locator('.card[data-relabeled]').count()).toBe(1);
     await frame.getByRole('button', { name: 'Export Subset…' }).click();
     await workbench.quickPick('A copy of the whole dataset with the new labels').click();
-    await workbench.accept('The dataset is left as it is.');
+    await workbench.accept('The dataset is not changed.');
     await workbench.notification(/Exported 40 examples to strokes-relabeled/).waitFor();
     const names = async (folder: string): Promise<string[]> =>
       readdir(join(workspace, folder, 'vertical'));
@@ -258,7 +258,7 @@ export function testDataMap(session: () => Session): void {
     await page.setViewportSize(size);
   });
 
-  it('comes back after a reload with marks, filters and what to keep', async () => {
+  it('restores marks, filters and the kept share after a reload', async () => {
     const { workbench } = session();
     await session().setTheme('dark');
     await workbench.storageWritten();
@@ -275,7 +275,7 @@ export function testDataMap(session: () => Session): void {
     const frame = await dataMap();
     await frame.getByRole('button', { name: 'Export Subset…' }).click();
     await workbench.quickPick('The chosen subset, as a dataset').click();
-    await workbench.accept('The dataset is left as it is.');
+    await workbench.accept('The dataset is not changed.');
     await workbench.notification(/Exported 15 examples to strokes-subset/).waitFor();
     const subset = join(workspace, 'strokes-subset');
     const names = (await readdir(subset, { recursive: true })).filter((name) =>
@@ -329,7 +329,7 @@ export function testDataMap(session: () => Session): void {
     const start = async (): Promise<void> => {
       await frame.getByRole('button', { name: 'Export Subset…' }).click();
       await workbench.quickPick('The chosen subset, as a dataset').click();
-      await workbench.answer('The dataset is left as it is.', join(outside, 'many-subset'));
+      await workbench.answer('The dataset is not changed.', join(outside, 'many-subset'));
       await frame.getByText(/\d+ of 2,000 examples ·/).waitFor();
     };
     await frame.getByRole('slider', { name: 'Share kept' }).press('End');

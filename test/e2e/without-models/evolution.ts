@@ -132,7 +132,7 @@ export function testEvolution(session: () => Session): void {
     }
   });
 
-  it('comes back after a reload with what was looked at', async () => {
+  it('restores the selection after a reload', async () => {
     const { workbench } = session();
     await session().setTheme('dark');
     const frame = await panel();
@@ -148,7 +148,7 @@ export function testEvolution(session: () => Session): void {
     expect(await selected(again)).toBe(before);
   });
 
-  it('shows an evolution while it runs, which can be stopped and gone on with', async () => {
+  it('shows a running evolution, stops it, and resumes it', async () => {
     const { workbench } = session();
     // After the first of three baselines. The others are trained meanwhile, and their stage stays.
     await session().holdJobs(1);
@@ -156,7 +156,7 @@ export function testEvolution(session: () => Session): void {
     await workbench.quickPick('Balanced').click();
     await workbench.quickPick('Other values…').click();
     await workbench.answer('Iterations', '1');
-    await workbench.answer('Graphs of each population', '2');
+    await workbench.answer('Maximum graphs per population', '2');
     await workbench.accept('New folder');
     const frame = await workbench.webview('section:not([hidden]) > #waiting-title');
     await frame.getByRole('heading', { name: 'synthesis', level: 1 }).waitFor();

@@ -93,7 +93,7 @@ it('every architecture of GGUF files was read', () => {
   ).toEqual([]);
 });
 
-it('every fixture of a model was measured, and what was measured is still there', () => {
+it('every fixture of a model has a measurement, and every measurement a fixture', () => {
   const fixtures = join(root, 'test/fixtures');
   const folders = ['models', 'families', 'encoders', 'seq2seq', 'stages', 'quantized'];
   const files = ['gguf', 'gguf-encoders', 'gguf-t5'];
@@ -110,7 +110,7 @@ it('every fixture of a model was measured, and what was measured is still there'
   expect(hubModels.sort(), remedy).toEqual(present.sort());
 });
 
-it('outputs are within 1e-4, and those of what was written as close as its format allows', () => {
+it('outputs are within 1e-4, and written models within the error of their format', () => {
   const isFar = ({ error, tolerance = 1e-4 }: Pick<Written, 'error' | 'tolerance'>): boolean =>
     !(error >= 0 && error <= tolerance);
   expect(
@@ -124,7 +124,7 @@ it('outputs are within 1e-4, and those of what was written as close as its forma
   expect([...new Set(loose)]).toEqual(['gguf']);
 });
 
-it('every family but one whose blocks share weights loses something', () => {
+it('every family can be pruned, except one whose blocks share weights', () => {
   const whole = results.filter(
     (one) =>
       one.kind !== 'gguf' && writtenEntries(one).every(({ without }) => without === 'nothing'),

@@ -11,7 +11,7 @@ import { rotaryScalings } from '../../../extension/core/models/parts/rotary';
 const read = async (name: string): Promise<string> =>
   readFile(join(import.meta.dirname, '../../../docs/reference', name), 'utf8');
 
-it('lists what models can be', async () => {
+it('lists the capabilities of models', async () => {
   const models = await read('models.md');
   const names = [ggufFamilies, quantizationMethods, rotaryScalings].flatMap(Object.keys);
   expect(names.filter((name) => !models.includes(`\`${name}\``))).toEqual([]);

@@ -35,7 +35,7 @@ it('float32 numbers are rounded as numpy rounds them', async () => {
   expect(floatsToHalves(numbers)).toEqual(halves);
 });
 
-it('many at once are the same numbers as one by one', () => {
+it('converts an array like single numbers', () => {
   const halves = Uint16Array.from({ length: 0x1_0000 }, (_, half) => half);
   expect(halvesToFloats(halves)).toEqual(Float32Array.from(halves, halfToNumber));
 });

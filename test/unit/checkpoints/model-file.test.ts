@@ -50,7 +50,7 @@ describe('a link out of a model folder', () => {
     ['chat_template.jinja', 'llama-gqa-untied', loadTokenizer],
     ['modules.json', 'llama-gqa-untied', folderPooling],
   ] as const)(
-    'is refused for %s, and what it points to is not quoted',
+    'is refused for %s, and the content of its target is not quoted',
     async (name, source, open) => {
       const { model, other } = folders(fixture(source));
       const link = join(model, name);

@@ -30,7 +30,7 @@ async function refusal(path: string): Promise<UserError> {
 
 describe('a model folder', () => {
   it.each(['', 'config.json', 'model.safetensors.index.json', 'model-00002-of-00003.safetensors'])(
-    'is found by its own path or by that of %j in it',
+    'is found by its own path or by the path of %j in it',
     async (name) => {
       expect(await locateModel(fixture('llama-sharded', name))).toEqual({
         path: fixture('llama-sharded'),

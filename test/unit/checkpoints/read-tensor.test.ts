@@ -36,7 +36,7 @@ it('reads stored float matrices directly, and leaves others to graphs', async ()
   expect(await read('F32', { inline: exact })).toBeUndefined();
 });
 
-it('says that a file has become shorter instead of reading zeros', async () => {
+it('rejects a file that was truncated after opening instead of reading zeros', async () => {
   const file = join(folder, 'short.bin');
   writeFileSync(file, new Uint8Array(10));
   const tensor = {

@@ -115,7 +115,7 @@ describe('a sharded checkpoint', () => {
     expect(error.subject).toMatchObject({ file: index, field: 'd' });
   });
 
-  it('is refused when a tensor lies elsewhere than the index says', async () => {
+  it('is refused when a tensor is in another shard than the index says', async () => {
     const error = await refusal(writeModel({ weight_map: { ...weightMap, b: shards[1] } }));
     expect(inEnglish(error.problem)).toMatch(
       /places this tensor in model-00002.* but this file also contains it/,

@@ -56,7 +56,7 @@ describe('espalier', () => {
     expect(blockSum).toBeLessThan(summary.parameters);
   });
 
-  it('inspects quantized models, and says what can be run', async () => {
+  it('inspects quantized models, and lists the supported operations', async () => {
     const awq = await runCli(['inspect', quantizedFixture('awq')]);
     expect(awq.stdout).toMatch(/quantized: awq \(gemm\), 4 bits, groups of 32, run as float32/);
     expect(awq.stdout).toMatch(/stored as: .*I32/);
@@ -165,7 +165,7 @@ describe('espalier', () => {
     });
   });
 
-  it('says what is wrong with a compression', async () => {
+  it('reports the error of a compression', async () => {
     const out = join(folder, 'nothing');
     const outputText = async (...args: string[]): Promise<string> => {
       const { code, stderr } = await runCli(['compress', model, ...args, '--out', out]);
@@ -299,7 +299,7 @@ describe('espalier', () => {
     ]);
   });
 
-  it('goes on after it was killed, with the same result', async () => {
+  it('resumes after a kill, with the same result', async () => {
     const out = join(folder, 'resumed.layerprofile.json');
     const journal = join(folder, 'resumed.layerprofile.journal.jsonl');
     const args = ['profile', model, '--calibration', text, ...small, ...long];
@@ -323,7 +323,7 @@ describe('espalier', () => {
     expect(actual.candidates).toEqual(expected.candidates);
   });
 
-  it('stops on Ctrl-C and says how to go on', async () => {
+  it('stops on Ctrl-C and prints the command that resumes', async () => {
     const out = join(folder, 'stopped.layerprofile.json');
     const args = ['profile', model, '--calibration', text, ...small, ...long];
     const stopped = await interruptCli([...args, '--out', out], {
@@ -376,7 +376,7 @@ describe('espalier', () => {
     expect(unknown.stderr).toContain('block.9');
   });
 
-  it('lists devices, the CPU among those that work', async () => {
+  it('lists devices, with the CPU among the working ones', async () => {
     const { code, stdout } = await runCli(['devices', '--json']);
     const reports = JSON.parse(stdout) as DeviceReport[];
     expect(code).toBe(0);

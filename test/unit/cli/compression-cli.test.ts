@@ -138,14 +138,14 @@ describe('failures', () => {
       ['compress', model, '--budget', '0.5', '--sensitivity', 'none.json', '--out', 'x'],
       /none\.json: There is no such sensitivity profile/,
     ],
-  ])('%j: say what is wrong', async (args, message) => {
+  ])('%j: reports the error', async (args, message) => {
     const { code, stderr } = await run(...args);
     expect(code).toBe(1);
     expect(stderr).toMatch(message);
   });
 });
 
-it('measures the layers that are asked for, by the methods, and writes what it prints', async () => {
+it('measures the chosen layers with the chosen methods, and writes the printed values', async () => {
   const asked = ['--methods', 'int8:32,int4:16', '--roles', 'down, up', '--blocks', '0-1,3'];
   const { code, stdout, stderr } = await run(
     ...['sensitivity', model, ...asked, '--metric', 'kl', ...calibrated, '--out', table, '--json'],
@@ -213,7 +213,7 @@ describe('a plan under a budget', () => {
     expect(note).toMatch(/^budget 0\.3 of bytes, 0\.99 of flops, js .*, best of 2 plans measured$/);
   });
 
-  it('is refused with what is wrong', async () => {
+  it('is refused with the reason', async () => {
     const outputText = async (...args: string[]): Promise<string> => (await plan(...args)).stderr;
     expect(await outputText('--budget', '0.3')).toMatch(/above the budget/);
     expect(await outputText('--budget', '0.7', '--methods', 'int8:32')).toMatch(
@@ -299,7 +299,7 @@ it('plans the removal of the experts that are least salient', async () => {
 });
 
 describe('compress', () => {
-  it('says how far the result is from the original, a line per kind of layer', async () => {
+  it('prints the distance from the original, a line per kind of layer', async () => {
     const out = join(folder, 'shown');
     const args = ['compress', model, '--method', 'lowrank:50%', '--skip', 'down', ...calibrated];
     const { code, stdout, stderr } = await run(...args, '--out', out);
@@ -334,7 +334,7 @@ describe('compress', () => {
     expect(result.quality?.perplexity?.before).toBeGreaterThan(1);
   });
 
-  it('under a budget measures first what each method costs, on the layers and by the metric given', async () => {
+  it('under a budget first measures the distance of each method, on the given layers and metric', async () => {
     const out = join(folder, 'budget');
     const { code, stdout, stderr } = await run(
       ...['compress', model, '--budget', '0.9', '--methods', 'int4:16', '--metric', 'kl'],
@@ -351,7 +351,7 @@ describe('compress', () => {
   });
 });
 
-it('repairs what was compressed, as its flags say', async () => {
+it('repairs the compressed layers according to its flags', async () => {
   const compressed = join(folder, 'to-repair');
   const made = ['compress', model, '--method', 'lowrank:30%', '--no-calibration', '--no-quality'];
   expect((await run(...made, '--device', 'cpu', '--out', compressed)).code).toBe(0);

@@ -211,7 +211,7 @@ describe('espalier, data sets', () => {
     expect(late.stderr).toMatch(/--spawn: The children of epoch 2/);
   });
 
-  it('stops on Ctrl-C and goes on where it was', async () => {
+  it('stops on Ctrl-C and resumes', async () => {
     const out = at('long');
     const args = [
       'train',

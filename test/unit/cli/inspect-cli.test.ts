@@ -58,7 +58,7 @@ describe('espalier tensors', () => {
     expect(measured.stdout.split('\r\n')).toHaveLength(rows.length + 2);
   });
 
-  it('says which numbers cannot be read', async () => {
+  it('lists tensors whose numbers cannot be read', async () => {
     const path = join(folder, 'listed.safetensors');
     const header = JSON.stringify({ a: { dtype: 'F4', shape: [2], data_offsets: [0, 1] } });
     const size = Buffer.alloc(8);
@@ -131,7 +131,7 @@ describe('espalier compare', () => {
     );
   });
 
-  it('says what one of them lacks', async () => {
+  it('lists parts that only one model has', async () => {
     const comparison = await run<ModelComparison>(
       ...['compare', model, fixture('qwen3'), '--json'],
     );
@@ -160,7 +160,7 @@ describe('espalier compare', () => {
 });
 
 describe('espalier inspect', () => {
-  it('says once why nothing can be removed, with what to do', async () => {
+  it('explains once why nothing can be removed, with the fix', async () => {
     const { code, stderr } = await runCli(['inspect', onnxFixture('plain-dynamo')]);
     expect(code).toBe(0);
     expect(stderr.split('\n').filter((line) => line.includes('residual'))).toEqual([

@@ -62,7 +62,7 @@ describe('the server for agents', () => {
     await client.close();
   });
 
-  it('lists operations with schemas of what they take', async () => {
+  it('lists operations with schemas of their arguments', async () => {
     const { tools } = await client.listTools(undefined, { timeout });
     const names = tools.map(({ name }) => name);
     expect(names).toEqual(
@@ -95,7 +95,7 @@ describe('the server for agents', () => {
     });
   });
 
-  it('profiles, tells how far it is, and writes what the next tool reads', async () => {
+  it('profiles, reports progress, and writes the file that the next tool reads', async () => {
     const seen: number[] = [];
     const { text, isError } = await call(
       'profile_layers',
@@ -113,7 +113,7 @@ describe('the server for agents', () => {
     expect(await readFile(out, 'utf8')).toContain(rounds[0]?.removed);
   });
 
-  it('answers with what is wrong, and with what helps', async () => {
+  it('answers errors with the reason and the fix', async () => {
     const missing = await call('inspect_model', { model: join(folder, 'nothing') });
     expect(missing.isError).toBe(true);
     expect(JSON.parse(missing.text)).toMatchObject({
@@ -127,7 +127,7 @@ describe('the server for agents', () => {
     await expect(call('no_such_tool', {})).rejects.toThrow('no_such_tool');
   });
 
-  it('goes on answering when an agent no longer waits', async () => {
+  it('keeps answering after an agent stops waiting', async () => {
     const abort = new AbortController();
     const waiting = call(
       'profile_layers',
@@ -238,7 +238,7 @@ describe('a hostile tokenizer', () => {
 });
 
 describe('a call', () => {
-  it('whose process ends is answered, and the next one works', async () => {
+  it('is answered with an error when its process ends, and the next one works', async () => {
     const script = join(folder, 'aborting.cjs');
     writeFileSync(
       script,
@@ -262,7 +262,7 @@ describe('a call', () => {
     });
   });
 
-  it('stops at its next step, and says that it can go on', async () => {
+  it('stops at its next step, and says that it can be resumed', async () => {
     const models = new ModelCache({ capacity: 1 });
     const context = {
       ...unattended,
@@ -328,7 +328,7 @@ it('a server stops its calls when its input ends', async () => {
 });
 
 describe('a result', () => {
-  it('is whole where it is short, else its lists are cut and say so', () => {
+  it('is complete if it is short; otherwise its lists are truncated and say so', () => {
     expect(shortenResult({ a: [1, 2] })).toBe('{"a":[1,2]}');
     expect(shortenResult({ said: say`${2} of ${'3'}` })).toBe('{"said":"2 of 3"}');
     const long = {

@@ -24,7 +24,7 @@ interface Printed {
   readonly written: { readonly path: string; readonly patched: readonly string[] } | null;
 }
 
-it('patches a sublayer, whose program builds the graph that it tells', async () => {
+it('patches a sublayer, whose program builds the reported graph', async () => {
   const model = await makeRandomModel({ seed: 5, blocks: 2 });
   const out = join(folder, 'patched');
   const given = ['patch', model, '--sublayer', 'block.0.attention', '--out', out, ...small];
@@ -44,7 +44,7 @@ it('patches a sublayer, whose program builds the graph that it tells', async () 
   expect(table.stdout).toContain('Patched block.0.attention');
 });
 
-it('measures what a plan leaves with its patch, as the model written by it', async () => {
+it('measures a plan with its patch like the written model', async () => {
   const model = fixture('llama-gqa-untied');
   const out = join(folder, 'planned');
   const plan = join(folder, 'plans', 'some.plan.json');
@@ -76,7 +76,7 @@ it('measures what a plan leaves with its patch, as the model written by it', asy
   expect(refused.stderr).toContain('compress --plan');
 });
 
-it('says what is missing', async () => {
+it('names the missing argument', async () => {
   const model = await makeRandomModel({ seed: 5, blocks: 2 });
   const out = join(folder, 'none');
   const { code, stderr } = await runCli(['patch', model, '--out', out, ...small]);

@@ -23,7 +23,7 @@ function printed(result: object): string {
 
 const text = { perplexity: 33, tokens: 2040, tokensPerSecond: 50 };
 
-it('says how far two models predict the same, with intervals', () => {
+it('prints the agreement of two models with intervals', () => {
   const shown = printed({
     ...{ ...text, against: { ...text, perplexity: 30 } },
     klDivergence: { value: 0.0123, low: 0.0101, high: 0.0145 },
@@ -33,7 +33,7 @@ it('says how far two models predict the same, with intervals', () => {
   expect(shown).toContain('Top-1 agreement: 93.1 % (95 % interval 91.8 to 94.2 %)');
 });
 
-it('says nothing of predictions that were not compared', () => {
+it('prints nothing about predictions that were not compared', () => {
   expect(printed({ ...text, against: text })).not.toMatch(/KL divergence|agreement/);
 });
 

@@ -54,7 +54,7 @@ describe('espalier symbolic', () => {
     expect(stdout.trimEnd().split('\n').length).toBe(7);
   });
 
-  it('says what is wrong with its arguments', async () => {
+  it('reports errors in its arguments', async () => {
     const errors = await Promise.all(
       [
         ['symbolic'],

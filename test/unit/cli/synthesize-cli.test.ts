@@ -46,7 +46,7 @@ it('synthesizes modules, and reads the best program again', async () => {
   expect(JSON.parse(evaluated.stdout)).toEqual(best.graph);
 });
 
-it('says what is wrong with its options', async () => {
+it('reports errors in its options', async () => {
   const wrong = await runCli(['synthesize', '--out', folder, '--population', '4', '--keep', '5']);
   expect(wrong).toMatchObject({ code: 2 });
   expect(wrong.stderr).toMatch(/--keep accepts at most --population, which is 4\./);

@@ -131,7 +131,7 @@ describe('failures', () => {
     ],
     [['inspect', text], /text\.txt: Unsupported file type\. .*\.gguf/],
     [['tensors', text], /text\.txt: Unsupported file type\. .*\.gguf/],
-  ])('%j: say what is wrong', async (args, message) => {
+  ])('%j: reports the error', async (args, message) => {
     const { code, stderr } = await run(...args);
     expect(code).toBe(1);
     expect(stderr).toMatch(message);
@@ -219,7 +219,7 @@ describe('a request as JSON', () => {
   });
 });
 
-it('says before a search that the held-out text is not there', async () => {
+it('reports a missing held-out text before a search', async () => {
   const { code, stdout, stderr } = await run('profile', model, '--held-out', 'none.txt');
   expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
   expect(stderr).toMatch(/none\.txt/);
@@ -281,7 +281,7 @@ describe('prune --profile', () => {
   });
 });
 
-describe('what was written', () => {
+describe('reports about results', () => {
   it('is compared with the plan and with the original, a line per kind', async () => {
     const out = join(folder, 'shown');
     const args = ['prune', model, '--profile', profile, '--remove', '3', '--device', 'cpu'];
@@ -334,7 +334,7 @@ it('times a model', async () => {
 it.each([
   ['SIGINT', 130],
   ['SIGTERM', 143],
-] as const)('%s exits with %d and says what is saved', async (signal, expected) => {
+] as const)('%s exits with %d and lists the saved files', async (signal, expected) => {
   const args = ['profile', model, ...calibrated, '--search', 'naive', '--all'];
   const out = join(folder, `${signal}.layerprofile.json`);
   const journal = join(folder, `${signal}.layerprofile.journal.jsonl`);

@@ -36,7 +36,7 @@ describe('a choice of format', () => {
     expect(able(savingOnly(answers))).toEqual(['auto-map', 'onnx']);
   });
 
-  it('says why the others cannot, without a word of the command line', async () => {
+  it('explains why the others are unavailable, without terms of the command line', async () => {
     for (const removed of [['block.1.attention'], ['block.1.attention', 'block.1.feedforward']]) {
       const { blocked } = await rowsFor(...removed);
       expect(blocked.length).toBeGreaterThan(1);

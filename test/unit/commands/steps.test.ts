@@ -30,13 +30,13 @@ it('asks the previous question again, with the earlier answer, and those before 
   expect(seen).toEqual(['which 1/3', 'how 2/3', 'where 3/3', 'how 2/3 int4', 'where 3/3']);
 });
 
-it('goes back several questions, and suggests all answers again while they lead the same way', async () => {
+it('goes back several questions, and suggests all answers again while the branch is the same', async () => {
   const { ask, seen } = user('a', 'b', back, back, 'a', 'b', 'c');
   await inSteps(async () => [await ask('1'), await ask('2'), await ask('3')]);
   expect(seen).toEqual(['1 1/1', '2 2/2', '3 3/3', '2 2/2 b', '1 1/1 a', '2 2/2 b', '3 3/3']);
 });
 
-it('follows another way where an answer changes', async () => {
+it('follows another branch if an answer changes', async () => {
   const { ask, seen } = user('task', '5', back, back, 'text');
   const done = await inSteps(async () => {
     const measure = await ask('measure');
@@ -64,7 +64,7 @@ it('runs work between two questions once, and again after another answer', async
   expect(read).toEqual(['a', 'other']);
 });
 
-it('goes back from a dialog that is cancelled, and ends where no question was before it', async () => {
+it('goes back from a canceled dialog, and ends at the first question', async () => {
   const { ask, seen } = user('another file', 'bundled');
   const dialog = async (): Promise<string | undefined> => {
     const path = await steps().once(async () => Promise.resolve<string | undefined>(undefined));
@@ -80,7 +80,7 @@ it('goes back from a dialog that is cancelled, and ends where no question was be
   expect(await inSteps(dialog)).toBeUndefined();
 });
 
-it('asks again what no longer fits, and ends where nothing is answered', async () => {
+it('asks again for answers that became invalid, and ends without an answer', async () => {
   const rows = ['a', 'b'];
   const { ask, seen } = user('b', back, undefined);
   const done = await inSteps(async () => {

@@ -50,7 +50,7 @@ describe('calibration tokens', () => {
     });
   });
 
-  it('come from the bundled text when no file is given', async () => {
+  it('come from the bundled text if no file is given', async () => {
     const bundled = file('bundled.txt', words.repeat(3));
     const request = { sequences: 2, length: 8 };
     const fromBundle = await loadCalibration(request, model, bundled);

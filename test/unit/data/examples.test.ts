@@ -51,7 +51,7 @@ describe('examples from a file', () => {
     expect(examples[2]?.['x']).toMatchObject({ dtype: 'F32', dims: [1, 3] });
     expect(values(examples[2], 'x')).toEqual([6, 7, 8]);
     expect(summary).toMatchObject({ source: path, sequences: 4, length: 1, tokens: 4 });
-    expect(warnings.map(inEnglish)).toEqual([`${path} has 4 examples; 100 were asked for.`]);
+    expect(warnings.map(inEnglish)).toEqual([`${path} has 4 examples; 100 were requested.`]);
   });
 
   it('are chosen by the seed when there are more', async () => {
@@ -134,7 +134,7 @@ describe('examples from a file', () => {
     const path = npz('labels.npz', { x: floatNpy([1, 3], [1, 2, 3]), y: int64Npy([1], [0]) });
     const { warnings } = await load([x], { file: path, count: 1 });
     expect(warnings.map(inEnglish)).toEqual([
-      `${path}: skipped what is not an input of the model: y.`,
+      `${path}: skipped arrays that are not inputs of the model: y.`,
     ]);
   });
 
@@ -346,7 +346,7 @@ describe('examples from a file', () => {
 });
 
 describe('examples from a folder', () => {
-  it('are its images, with what the model folder says about them', async () => {
+  it('are its images, prepared by the settings in the model folder', async () => {
     const path = join(folder, 'pictures');
     mkdirSync(join(path, 'cats'), { recursive: true });
     copyFileSync(join(images, 'rgb.png'), join(path, 'cats/a.png'));
@@ -411,7 +411,7 @@ describe('examples from a folder', () => {
     });
   });
 
-  it('are refused when they are of two kinds, of none, or not what the model takes', async () => {
+  it("are refused if they are of two kinds, of an unknown kind, or not the model's inputs", async () => {
     file('mixed/a.npy', floatNpy([3], [1, 2, 3]));
     file('mixed/a.png', Buffer.alloc(0));
     file('nothing/a.txt', Buffer.alloc(0));
@@ -491,7 +491,7 @@ describe('random examples', () => {
     expect(value?.data.length).toBe(dims.reduce((product, size) => product * size, 1));
   });
 
-  it('are refused where a shape or a dtype is not known, or memory would run out', async () => {
+  it('are refused for unknown shapes and dtypes, or if they exceed memory', async () => {
     await expect(load([{ ...x, shape: undefined }], {})).rejects.toFailWith({
       code: 'input-shape-unknown',
       file: expect.any(String),

@@ -222,7 +222,7 @@ describe('a .npy file', () => {
     expect(() => parse(Buffer.concat([sound, Buffer.alloc(1)]))).toThrow(UserError);
   });
 
-  it('with any bit flipped is refused, or has as many bytes as it says', () => {
+  it('with any bit flipped is refused, or has the size in its header', () => {
     let refused = 0;
     for (let i = 0; i < (sound.length - 16) * 8; i++) {
       const bytes = Buffer.from(sound);
@@ -342,7 +342,7 @@ describe('a .npz file', () => {
     );
   });
 
-  it('that cannot be written is said, with its path and what to do', async () => {
+  it('fails to write with its path and the fix', async () => {
     const path = join(folder, 'none', 'a.npz');
     const numbers = { dtype: 'U8', dims: [1], data: Uint8Array.of(1) } as const;
     const error: unknown = await writeNpz(path, { a: numbers }).catch((thrown: unknown) => thrown);

@@ -37,7 +37,7 @@ describe('the tokenizer of a model folder', () => {
     expect(alone.encode('The tree stays flat.')).toEqual(whole.encode('The tree stays flat.'));
   });
 
-  it('says when there is none, and which other forms are there', async () => {
+  it('reports a missing tokenizer, and lists the formats in the folder', async () => {
     await expect(loadTokenizer(modelFolder('none', {}))).rejects.toFailWith({
       code: 'no-tokenizer',
       file: 'tokenizer.json',
@@ -49,7 +49,7 @@ describe('the tokenizer of a model folder', () => {
     });
   });
 
-  it('gives up where a regular expression backtracks without end', async () => {
+  it('stops a regular expression that backtracks exponentially', async () => {
     const path = modelFolder('backtracking', {});
     const definition = readJson<Record<string, unknown>>('llama-gqa-untied', 'tokenizer.json');
     const Regex = '(?:[A-Za-z ]+)+$!';

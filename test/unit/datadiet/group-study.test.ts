@@ -106,7 +106,7 @@ describe('groups of examples of about the same score', () => {
     });
   });
 
-  it('are studied: kernels turn, and children of late epochs stay connected where examples are easy', async () => {
+  it('are studied: kernels rotate, and late children of easy examples stay connected', async () => {
     const data = cloudsTable(toyPath(folder, 'clouds.csv'), 240);
     // The distance of a point from the center of its cloud is used as its score.
     const scores = readFileSync(data, 'utf8')

@@ -61,7 +61,7 @@ describe('nearest neighbors', () => {
       .slice(0, count);
   };
 
-  it('are those of all pairs where there are few rows', async () => {
+  it('are the exact neighbors if there are few rows', async () => {
     const rows = unitRows(makeRows(200, 6));
     const { count, indices } = await nearestNeighbors(rows, 5, unattended);
     expect(count).toBe(5);
@@ -136,7 +136,7 @@ describe('issues of examples', () => {
     labels,
   });
 
-  it('are near-duplicates in groups, copies first, and what is far from all others', async () => {
+  it('are grouped as near-duplicates, copies first, and outliers are far from all others', async () => {
     const scored = await document();
     const issues = new DataIssues(scored);
     expect(issues.known).toEqual(['duplicates', 'outliers']);
@@ -156,7 +156,7 @@ describe('issues of examples', () => {
     expect([...similar.slice(1, 3)].sort()).toEqual([0, 2]);
   });
 
-  it('find outliers by the distances of what is no copy, or of all where all are copies', () => {
+  it('find outliers by distances without copies, or with them if all are copies', () => {
     const count = 40;
     const copies = Array.from({ length: count }, (_, i) => (i < 32 ? 0 : i));
     const outlierScores = copies.map((_, i) => (i < 32 ? 0 : i === 39 ? 30 : 1 + i / 100));
@@ -166,7 +166,7 @@ describe('issues of examples', () => {
     expect(new DataIssues(allCopied).affected('outliers')).toHaveLength(8);
   });
 
-  it('join the example whose copies are all the neighbors that are kept', () => {
+  it('join an example to its copies if they are all of its stored neighbors', () => {
     const row = (i: number) => [1, 2, 3, 4, 5].map((other) => (other === i ? 0 : other));
     const scored: ScoreDocument = {
       ...bareScores('el2n', [0, 1, 2, 3, 4, 5, 6]),
@@ -186,12 +186,12 @@ describe('issues of examples', () => {
   it.each([
     [16, 'pca'],
     [17, 'umap'],
-  ] as const)('have a map where there are %i of them: %s', async (count, layout) => {
+  ] as const)('have a map of %i points: %s', async (count, layout) => {
     const { embedding } = await embed(makeRows(count, 3), { layer: '3 features' }, unattended);
     expect(embedding.layout).toBe(layout);
   });
 
-  it('are left out of what is chosen, and are refused where they are not known', async () => {
+  it('are left out of a selection, and are refused if unknown', async () => {
     const request = { keep: 1, policy: 'max', balanced: false, seed: 0 } as const;
     const without = ['duplicates', 'outliers'] as const;
     const scored = await document();
@@ -203,7 +203,7 @@ describe('issues of examples', () => {
     });
   });
 
-  it('are read from a document of as many bytes as examples take', async () => {
+  it('are read from a document whose size is proportional to the examples', async () => {
     const scored = await document();
     const { embedding } = parseScoreDocument(JSON.stringify(scored), 'a.scores.json');
     expect(embedding && new Embedding(embedding).neighbors(1)[0]?.similarity).toBeGreaterThan(

@@ -35,7 +35,7 @@ const request = (changes: Partial<ScoreRequest> = {}): ScoreRequest => ({
 });
 
 describe('scoring a dataset', () => {
-  it('finds flipped labels, suggests the right ones, and says how far runs agree', async () => {
+  it('finds flipped labels, suggests the right ones, and reports the correlation of runs', async () => {
     const noise = { rate: 0.1, seed: 5 };
     const document = await scoreDataset(request({ noise }), unattended);
     const set = await openDataset(clouds);
@@ -124,7 +124,7 @@ describe('scoring a dataset', () => {
     }
   });
 
-  it('keeps its runs where the result cannot be written', async () => {
+  it('keeps its runs if the result cannot be written', async () => {
     const remaining = join(folder, 'unwritten');
     const write = async (): Promise<void> => Promise.reject(new Error('disk full'));
     const failing = request({ folder: remaining, write });
@@ -132,7 +132,7 @@ describe('scoring a dataset', () => {
     expect(readdirSync(remaining).filter((name) => name.endsWith('.npz'))).not.toHaveLength(0);
   });
 
-  it('goes on after a stop with the same result, and takes more runs to those it has', async () => {
+  it('resumes with the same result, and adds runs to finished ones', async () => {
     const whole = await scoreDataset(request({ score: 'forgetting' }), unattended);
     const stopped = request({ score: 'forgetting', folder: join(folder, 'stopped') });
     const cancellation = { isCancellationRequested: false };
@@ -219,7 +219,7 @@ describe('the experiment', () => {
     expect(random?.deviation).toBeGreaterThanOrEqual(0);
   });
 
-  it('goes on after a stop with the same accuracies; a part may be trained for as many epochs', async () => {
+  it('resumes with the same accuracies, and trains a part for the same number of epochs', async () => {
     const request = {
       ...diet,
       iso: 'epochs',
@@ -247,7 +247,7 @@ describe('the experiment', () => {
     );
   });
 
-  it('keeps what is done until the result is written', async () => {
+  it('keeps finished work until the result is written', async () => {
     const request: DietRequest = {
       ...{ ...diet, policies: ['max'], runs: 1, seeds: 1, epochs: 1 },
       folder: join(folder, 'kept'),

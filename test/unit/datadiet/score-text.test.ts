@@ -79,7 +79,7 @@ describe('scores of a text', () => {
     });
   });
 
-  it('go on where a stopped run ended', async () => {
+  it('resume after a stop', async () => {
     const cancellation = { isCancellationRequested: false };
     const stopping: JobContext = {
       ...unattended,

@@ -142,7 +142,7 @@ describe('scores with their dataset', () => {
     expect(scored.examples(query).items[0]?.content).toMatchObject({ width: 4, height: 4 });
   });
 
-  it('say why there are no pictures', async () => {
+  it('give the reason for missing pictures', async () => {
     const { dataset } = document;
     const fault = async (change: Partial<ScoreDocument>, source = {}): Promise<string> => {
       const scores = await file('c.scores.json', change);
@@ -198,7 +198,7 @@ describe('scores with their dataset', () => {
     expect(warnings.map(inEnglish)).toEqual([expect.stringContaining('z.datadiet.json')]);
   });
 
-  it('count what is kept, without the marked', async () => {
+  it('count the kept examples, without the marked ones', async () => {
     const scored = await ScoredData.open({ scores: await file('e.scores.json') });
     const request = { keep: 0.1, policy: 'max', balanced: true, seed: 0 } as const;
     expect(scored.count({ request, leaveOut: [39, 19] })).toEqual({

@@ -28,7 +28,7 @@ describe('scores of logits', () => {
 });
 
 describe('statistics over epochs', () => {
-  it('counts forgetting; what was never right is infinite', () => {
+  it('counts forgetting events; never learned is infinite', () => {
     const forgetting = new Forgetting(3);
     for (const correct of [
       [1, 0, 0],

@@ -140,7 +140,7 @@ describe('label noise', () => {
     expect([...flipLabels(many, 4, 0.1, 8).labels]).not.toEqual([...noisy]);
   });
 
-  it('is found by scores as often as the area under the curve says', () => {
+  it('matches the area under the curve', () => {
     const marked = Uint8Array.of(0, 0, 1, 1);
     expect(auroc(Float64Array.of(1, 2, 3, 4), marked)).toBe(1);
     expect(auroc(Float64Array.of(1, 3, 2, 4), marked)).toBe(0.75);
@@ -148,7 +148,7 @@ describe('label noise', () => {
     expect(auroc(Float64Array.of(1, 2, 3, 4), Uint8Array.of(0, 0, 0, 0))).toBeUndefined();
   });
 
-  it('is suspected where another class is as probable as where it is the label', () => {
+  it('is suspected if another class reaches its average probability', () => {
     const issues = labelIssues({
       labels: Int32Array.of(0, 0, 1, 1, 1),
       predicted: Int32Array.of(0, 1, 1, 1, 0),

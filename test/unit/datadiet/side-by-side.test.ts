@@ -145,7 +145,7 @@ describe('seeds in processes of their own', () => {
     }
   });
 
-  it('count what earlier tries have left from the first step told', async () => {
+  it('count the results of earlier attempts from the first step on', async () => {
     const checkpoints = [0, 1, 2].map((seed) => join(folder, `counted-${seed}.safetensors`));
     const plateau = { best: null, bad: 0, cooling: 0, factor: 1 };
     await writeCheckpoint(checkpoints[0] ?? '', {}, { step: 7, batches: 0, plateau });
@@ -173,12 +173,12 @@ describe('seeds in processes of their own', () => {
     expect(reported).toEqual([8, 9, 11, 12, 21, 30]);
   });
 
-  it('are trained again where a process is lost, which is said', async () => {
+  it('are trained again after a process is lost, with a warning', async () => {
     const warnings: string[] = [];
     const job = { ...unattended, warn: (message: Message) => warnings.push(inEnglish(message)) };
     const lossy = sharing(new LocalEngine(crashingOnce(), 2));
     const result = await trainModels(trainRequest('lost'), job, lossy);
-    expect(warnings.join()).toMatch(/Process 2 lost a work.*ended with SIGKILL/);
+    expect(warnings.join()).toMatch(/Process 2 failed to finish a work.*ended with SIGKILL/);
     expect(result.runs.map(({ seed }) => seed)).toEqual([0, 1, 2]);
   });
 

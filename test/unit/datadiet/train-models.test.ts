@@ -65,7 +65,7 @@ describe('training from several seeds', () => {
     expect(secondsPerStep).toBeGreaterThan(0);
   });
 
-  it('holds examples out where there is no test part, and says so', async () => {
+  it('holds out examples if there is no test set, and says so', async () => {
     const warnings: string[] = [];
     const job = { ...unattended, warn: (message: Message) => warnings.push(inEnglish(message)) };
     const { runs } = await trainModels(request(clouds, 'held', { epochs: 1 }), job);
@@ -73,7 +73,7 @@ describe('training from several seeds', () => {
     expect(runs[0]?.steps).toBe(Math.ceil(72 / 16));
   });
 
-  it('goes on after a stop, bit for bit, and does not train what is done', async () => {
+  it('resumes bit for bit, without training finished models again', async () => {
     const whole = await trainModels(request(clouds, 'whole', { seeds: 2 }), unattended);
     const perSeed = whole.runs[0]?.steps ?? 0;
     const again = request(clouds, 'stopped', { seeds: 2 });
@@ -99,7 +99,7 @@ describe('training from several seeds', () => {
     });
   });
 
-  it('stops at a loss that is not finite, says where, and keeps the last good checkpoint', async () => {
+  it('stops at a non-finite loss, names the step, and keeps the last good checkpoint', async () => {
     const out = 'diverged';
     const good = request(clouds, out, { epochs: 8 });
     await expect(trainModels(good, stopAt(11))).rejects.toBeInstanceOf(CancelledError);

@@ -92,7 +92,7 @@ describe('pieces', () => {
     expect(await result).toBe('a by other');
   });
 
-  it('that fail three times are reported with what each worker said', async () => {
+  it("that fail three times are reported with each worker's message", async () => {
     const pieces = dispatcher(worker('home', async () => pending));
     pieces.add(piece('kept here', { home: true }));
     let tries = 0;

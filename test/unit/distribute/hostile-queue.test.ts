@@ -83,7 +83,7 @@ const setups: Readonly<Record<string, string>> = {
   'a huge number': '{"kind": "profile", "files": {}, "data": {"$number": "1e999", "model": 1e999}}',
 };
 
-it('a worker outlives hostile jobs of a live server, and says what is wrong with each', async () => {
+it('a worker survives hostile jobs of a live server, and reports the error of each', async () => {
   const registry = new Registry(sender.redis, 'worker');
   await expect.poll(async () => registry.list()).toHaveLength(1);
   const [worker] = await registry.list();

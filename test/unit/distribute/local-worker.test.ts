@@ -8,7 +8,7 @@ import { temporaryFolder } from '../temporary-folder';
 
 const folder = temporaryFolder();
 
-it('a process is sent what pieces share until it has opened that', async () => {
+it('a process receives the shared context until it has opened it', async () => {
   const script = join(folder, 'fails-once.cjs');
   writeFileSync(
     script,

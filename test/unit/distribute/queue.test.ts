@@ -197,7 +197,7 @@ describe('a queue', () => {
     await server.stop();
   });
 
-  it('gives what one process gives, once its numbers were compared', async () => {
+  it('equals the result of one process after the check of numbers', async () => {
     const reported: string[] = [];
     const found = await profile('shared', engine(), {
       inform: (message) => reported.push(inEnglish(message)),
@@ -323,7 +323,7 @@ describe('a queue', () => {
     await workersThere(1);
   });
 
-  it('loses nothing with the process that asked: started again, it goes on', async () => {
+  it('keeps all results if the requesting process ends, and resumes', async () => {
     const out = join(folder, 'killed.layerprofile.json');
     const journal = join(folder, 'killed.layerprofile.journal.jsonl');
     const args = [
@@ -353,7 +353,7 @@ describe('a queue', () => {
     await workersThere(0);
   });
 
-  it('reports a piece that fails three times, with what its worker said', async () => {
+  it("reports a work item that fails three times, with its worker's message", async () => {
     const script = join(folder, 'crashing.cjs');
     writeFileSync(
       script,
@@ -407,12 +407,16 @@ describe('a queue', () => {
   });
 
   it.each([
-    ['a wrong password', ':wrong@', /127\.0\.0\.1:\d+ rejects the user or the password: WRONGPASS/],
-    ['no password', '', /rejects the user or the password: NOAUTH/],
+    [
+      'a wrong password',
+      ':wrong@',
+      /127\.0\.0\.1:\d+ rejected the user or the password: WRONGPASS/,
+    ],
+    ['no password', '', /rejected the user or the password: NOAUTH/],
     [
       'an unknown user',
       'nobody:secret@',
-      /nobody@127.*rejects the user or the password: WRONGPASS/,
+      /nobody@127.*rejected the user or the password: WRONGPASS/,
     ],
   ])('refuses %s', async (_, who, reason) => {
     const { code, stderr } = await runCli(['queue', '--queue', server.url(who)]);
@@ -422,7 +426,7 @@ describe('a queue', () => {
     expect(stderr).not.toContain('wrong');
   });
 
-  it('is reached over TLS where its certificate is trusted', async () => {
+  it('is reached over TLS if its certificate is trusted', async () => {
     const address = server.secureUrl(`:${password}@`);
     const { stderr } = await runCli(['queue', '--queue', address]);
     expect(stderr).toMatch(
@@ -435,7 +439,7 @@ describe('a queue', () => {
     expect(JSON.parse(await text(trusting.stdout))).toHaveProperty('workers');
   });
 
-  it('is refused where anyone can reach it and use it', async () => {
+  it('is refused if it is public and has no password', async () => {
     // Known to be no private address, and this machine all the same.
     const address = server.url().replace('127.0.0.1', '0.0.0.0');
     const { redis } = await connection();
@@ -450,7 +454,7 @@ describe('a queue', () => {
     );
   });
 
-  it('says that no server answers', async () => {
+  it('reports that no server answers', async () => {
     const { stderr } = await runCli(['queue', '--queue', 'redis://127.0.0.1:1']);
     expect(stderr).toMatch(/redis:\/\/127\.0\.0\.1:1 cannot be reached: .*ECONNREFUSED/);
   });

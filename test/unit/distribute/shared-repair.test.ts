@@ -24,7 +24,7 @@ const where = { device: 'cpu', memoryBytes: 1 << 28, overwrite: false } as const
 const sublayers = ['attention', 'feedforward'];
 const all = [0, 1].flatMap((block) => sublayers.map((name) => `block.${block}.${name}`));
 
-describe('a repair on the states of the teacher, whose sublayers several workers share', () => {
+describe("a repair from the teacher's states, shared by several workers", () => {
   let teacher: string;
   let student: string;
   let alone: Awaited<ReturnType<typeof run>>;
@@ -68,7 +68,7 @@ describe('a repair on the states of the teacher, whose sublayers several workers
 
   afterAll(async () => rm(teacher, { recursive: true }));
 
-  it('is that of one process, and does again what a worker loses', async () => {
+  it('equals one process, and repeats the work of a lost worker', async () => {
     let isLost = false;
     const engine = new InProcessEngine(4, (worker) => ({
       name: worker.name,
@@ -86,7 +86,7 @@ describe('a repair on the states of the teacher, whose sublayers several workers
     expect(isLost).toBe(true);
   });
 
-  it('is that of one process with processes of their own', async () => {
+  it('equals one process when run by child processes', async () => {
     expect(await run('processes', new LocalEngine(await buildChild('pieces'), 2))).toEqual(alone);
   });
 
@@ -104,14 +104,14 @@ describe('a repair on the states of the teacher, whose sublayers several workers
     );
   });
 
-  it('refuses a sublayer whose numbers are too many to be sent', async () => {
+  it('refuses a sublayer that is too large to send', async () => {
     const engine = Object.assign(new InProcessEngine(2), { mostResultBytes: 100 });
     await expect(run('too-large', engine)).rejects.toThrow(
       /queue: block\.0\.\w+ trains [\d.]+ KiB, more than a queue accepts \(100 B\)\./,
     );
   });
 
-  it('goes on where it was stopped, with another number of workers', async () => {
+  it('resumes with another number of workers', async () => {
     const cancellation = { isCancellationRequested: false };
     const stopping: Partial<JobContext> = {
       cancellation,

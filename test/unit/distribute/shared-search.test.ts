@@ -99,7 +99,7 @@ describe('a search that several workers share', () => {
     expect(engine.begun.every((pieces) => pieces > 0)).toBe(true);
   });
 
-  it('goes on without workers that are lost, to the same result', async () => {
+  it('continues after workers are lost, with the same result', async () => {
     const folder = await makeRandomModel({ seed: 11, blocks: 3 });
     const run: SearchRun = {
       folder,
@@ -148,7 +148,7 @@ describe('a search that several workers share', () => {
       onRecord: (some) => journal.push(...some),
       warn: (message) => warnings.push(inEnglish(message)),
     });
-    expect(warnings).toEqual(['A search uses at most as many workers as it has 3 sequences.']);
+    expect(warnings).toEqual(['A search of 3 sequences can use at most one worker per sequence.']);
     const replayed = journal.slice(0, Math.floor(journal.length / 2));
     const added: SearchRecord[] = [];
     const onRecord = (some: readonly SearchRecord[]): number => added.push(...some);

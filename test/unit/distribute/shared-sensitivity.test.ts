@@ -61,7 +61,7 @@ describe('a sensitivity profile that several workers share', () => {
 
   afterAll(async () => rm(model, { recursive: true }));
 
-  it.each([2, 4])('is that of one process: %i workers', async (workers) => {
+  it.each([2, 4])('equals one process: %i workers', async (workers) => {
     const engine = new InProcessEngine(workers);
     expect(await run(`${workers}`, engine)).toEqual(alone);
     expect(engine.begun.every((pieces) => pieces > 0)).toBe(true);
@@ -97,7 +97,7 @@ describe('a sensitivity profile that several workers share', () => {
     await work.dispose();
   });
 
-  it('is that of one process with processes of their own', async () => {
+  it('equals one process when run by child processes', async () => {
     expect(await run('processes', new LocalEngine(await buildChild('pieces'), 2))).toEqual(alone);
   });
 });

@@ -39,7 +39,7 @@ const listCommands = (run: boolean): [string, string[]][] =>
   );
 
 describe('commands in docs', () => {
-  it('are those that there are', async () => {
+  it('exist with these flags', async () => {
     const commands = [...listCommands(false), ...listCommands(true)];
     expect(commands.length).toBeGreaterThan(40);
     for (const [place, args] of commands) {

@@ -43,22 +43,25 @@ describe('a type of documents', () => {
     }
   });
 
-  it.each(documentIds)('%s is written by an operation, and says what its fields are', (id) => {
-    const { schema } = documentTypes[id];
-    const writers = declared.filter(
-      ({ fields, writesNextTo = [] }) =>
-        writesNextTo.includes(id) || Object.values(fields).some(({ writes }) => writes === id),
-    );
-    expect(writers.map((one) => one.id)).not.toEqual([]);
-    for (const [key, field] of Object.entries<v.GenericSchema>(schema.entries)) {
-      const said = [field, 'wrapped' in field ? field.wrapped : field].map(
-        (one) =>
-          v.getDescription(one as v.GenericSchema) ??
-          v.getMetadata(one as v.GenericSchema)['description'],
+  it.each(documentIds)(
+    '%s is written by an operation, and has a description for each field',
+    (id) => {
+      const { schema } = documentTypes[id];
+      const writers = declared.filter(
+        ({ fields, writesNextTo = [] }) =>
+          writesNextTo.includes(id) || Object.values(fields).some(({ writes }) => writes === id),
       );
-      expect(key === '$schema' || said.some(Boolean), key).toBe(true);
-    }
-  });
+      expect(writers.map((one) => one.id)).not.toEqual([]);
+      for (const [key, field] of Object.entries<v.GenericSchema>(schema.entries)) {
+        const said = [field, 'wrapped' in field ? field.wrapped : field].map(
+          (one) =>
+            v.getDescription(one as v.GenericSchema) ??
+            v.getMetadata(one as v.GenericSchema)['description'],
+        );
+        expect(key === '$schema' || said.some(Boolean), key).toBe(true);
+      }
+    },
+  );
 
   it('is declared by every field whose description names it', () => {
     for (const { id: operation, fields } of declared) {
@@ -73,7 +76,7 @@ describe('a type of documents', () => {
     }
   });
 
-  it('is read by what its fields say: a sensitivity profile by all that plan with it', () => {
+  it('is read by the operations that accept it: a sensitivity profile by all that plan with it', () => {
     const readers = declared.filter(({ fields }) =>
       Object.values(fields).some(({ reads }) => reads.includes('sensitivity')),
     );
@@ -129,7 +132,7 @@ describe('package.json', () => {
     expect(documentEvents.sort()).toEqual([...expected.activationEvents].sort());
   });
 
-  it('tells documents in menus by their names', () => {
+  it('recognizes documents in menus by their names', () => {
     const conditions = Object.values(contributes.menus)
       .flat()
       .flatMap((item) => ('when' in item ? [item.when] : []))

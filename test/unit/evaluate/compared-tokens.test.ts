@@ -30,7 +30,7 @@ describe('predictions of two models', () => {
     expect(klPercentiles?.p999.high).toBe(199);
   });
 
-  it('have intervals of percentiles that hold the truth about as often as they say', () => {
+  it('have percentile intervals with the stated coverage', () => {
     const random = new Random(7);
     // Divergences e^(n + level of the window), so that tokens of one window are alike: the median over all windows is 1.
     let covered = 0;
@@ -60,7 +60,7 @@ describe('predictions of two models', () => {
     expect(agreement?.value).toBe(0.75);
   });
 
-  it('tell nothing of too few windows', () => {
+  it('have no interval for too few windows', () => {
     expect(comparePredictions([makeWindow([1]), makeWindow([2]), makeWindow([3])])).toEqual({});
   });
 });

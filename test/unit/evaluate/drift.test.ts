@@ -97,7 +97,7 @@ it('is as large for the model that is written as for the plan', async () => {
   }
 });
 
-it('tells where it is greatest, in the words of the text', async () => {
+it('reports the token with the largest drift', async () => {
   const { sublayers, starts, startsAt = [] } = await measure(await without('block.0.feedforward'));
   expect(starts).toBe('block.0.feedforward');
   const start = sublayers.find(({ sublayer }) => sublayer === starts);

@@ -22,7 +22,7 @@ const length = 32;
 const saved = await saveBase({ ...request, text, whole: true, length }, unattended);
 
 describe('saved log-probabilities of a model', () => {
-  it('have the size that their head tells, and the perplexity of second halves', () => {
+  it('have the size in their header, and the perplexity of second halves', () => {
     const { vocabularySize = 0 } = model.summary;
     const chunks = readFileSync(base).readInt32LE(16);
     expect(chunks).toBeGreaterThanOrEqual(4);
@@ -88,7 +88,7 @@ describe('saved log-probabilities of a model', () => {
     }
   });
 
-  it('are refused where they are cut off or of another vocabulary', async () => {
+  it('are refused if truncated or of another vocabulary', async () => {
     const bytes = readFileSync(base);
     const cut = join(folder, 'cut.kld');
     for (const part of [bytes.subarray(0, 10), bytes.subarray(0, -2), Buffer.alloc(64)]) {

@@ -58,7 +58,7 @@ describe('evaluating models', () => {
     expect(warnings).toEqual([]);
   });
 
-  it('compares what both predict, token by token', async () => {
+  it('compares the predictions of both models token by token', async () => {
     const removed = ['block.2.feedforward'];
     const { result } = await evaluate({ removed, against: request.model });
     const { model } = request.model;
@@ -106,7 +106,7 @@ describe('evaluating models', () => {
     }
   });
 
-  it('finds a model to predict what it does itself', async () => {
+  it('reports no difference between a model and itself', async () => {
     const { result } = await evaluate({ against: request.model });
     expect(result.perplexityRatio?.value).toBe(1);
     expect(result.klDivergence?.value).toBeGreaterThanOrEqual(0);
@@ -114,7 +114,7 @@ describe('evaluating models', () => {
     expect(result.agreement).toMatchObject({ value: 1, high: 1 });
   });
 
-  it('gives perplexities alone where predictions cannot be compared, and refuses a limit of them', async () => {
+  it('returns only perplexities if predictions cannot be compared, and refuses a limit on them', async () => {
     const { model } = request.model;
     const more = Object.create(model, {
       summary: { value: { ...model.summary, vocabularySize: 9999 } },
@@ -137,7 +137,7 @@ describe('evaluating models', () => {
     expect(small.result.perplexityRatio?.value).toBe(1);
   });
 
-  it('gives perplexities alone where a model gives logits of more tokens than it says', async () => {
+  it('returns only perplexities if a model has more logits than its vocabulary size', async () => {
     const padded = await makeRandomModel({ seed: 5, blocks: 1, vocabulary: 128 });
     cpSync(join(path, 'tokenizer.json'), join(padded, 'tokenizer.json'));
     const opened = await openModelFiles(padded);
@@ -188,7 +188,7 @@ describe('evaluating models', () => {
     ]);
   });
 
-  it('refuses what it does not know', async () => {
+  it('refuses unknown options', async () => {
     await expect(evaluate({ removed: ['block.9.attention'] })).rejects.toFailWith({
       code: 'sublayer-unknown',
       field: 'removed',

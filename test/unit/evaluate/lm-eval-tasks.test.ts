@@ -111,7 +111,7 @@ describe('rows of the data sets of lm-evaluation-harness', () => {
   );
 });
 
-it('a task whose answers are written warns where each token costs the whole text', async () => {
+it('a generative task warns if each token takes a pass over the whole text', async () => {
   const task = await readTask(join(tasks, 'exact-match.jsonl'));
   if (task.kind !== 'exact-match') throw new Error('the answers are written');
   const one = { ...task, examples: task.examples.slice(0, 1).map((it) => ({ ...it, tokens: 1 })) };

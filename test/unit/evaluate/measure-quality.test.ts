@@ -61,7 +61,7 @@ it('runs the models in turn if the memory holds only one of them, and none that 
   rest.mockRestore();
 });
 
-it('compares memory with caches where both are known, and of no model without caches', async () => {
+it('compares memory with caches if both models have them', async () => {
   const measureMemory = async (path: string): Promise<unknown> => {
     const model = await openModelFiles(path);
     return (await measureQuality({ original: model, changed: model, text, ...run }, unattended))
@@ -107,7 +107,7 @@ it('gives the perplexities of both models, as an evaluation does on the same tok
   }
 });
 
-it('gives perplexities of a search unasked, on what an evaluation reads, or its first windows where all take long', async () => {
+it('measures perplexities of a search on the windows of an evaluation, or the first ones if all take long', async () => {
   const executor = new LayeredExecutor(await openModel(original), 'cpu', run.memoryBytes);
   try {
     const { model } = executor;
@@ -133,7 +133,7 @@ it('gives perplexities of a search unasked, on what an evaluation reads, or its 
   }
 });
 
-it('reads the same first tokens of a part of a text as of all, and excerpts of as many tokens', async () => {
+it('reads the same first tokens of a part of a text as of the whole, and equal numbers of excerpts', async () => {
   const model = await openModel(original);
   const whole = await readTokens(text, model);
   expect(await readTokens(text, model, 40)).toEqual(whole.slice(0, 40));

@@ -12,7 +12,7 @@ const makeLosses = (sums: readonly number[]): { sum: number; tokens: number }[] 
   sums.map((sum) => ({ sum, tokens: 100 }));
 
 describe('perplexity of two models on the same windows', () => {
-  it('has the ratio and the interval of a paired t-test where windows are of one length', () => {
+  it('has the ratio and the interval of a paired t-test for windows of equal length', () => {
     // Differences per token 0.1, 0.2, 0.3, 0.4, 0.5: mean 0.3, standard error 0.0707107, t(4) 2.776445.
     const before = makeLosses([300, 310, 290, 305, 295]);
     const after = makeLosses([310, 330, 320, 345, 345]);
@@ -22,11 +22,11 @@ describe('perplexity of two models on the same windows', () => {
     expect(Math.log(ratio?.high ?? 0)).toBeCloseTo(0.3 + 2.776445 * 0.0707107, 2);
   });
 
-  it('tells nothing of too few windows', () => {
+  it('has no interval for too few windows', () => {
     expect(comparePerplexity(makeLosses([1, 2, 3]), makeLosses([2, 3, 4]))).toBeUndefined();
   });
 
-  it('holds the truth about as often as it says', () => {
+  it('has the stated coverage', () => {
     const random = new Random(3);
     let covered = 0;
     for (let trial = 0; trial < 1000; trial++) {
@@ -67,7 +67,7 @@ describe('numbers of tokens in windows', () => {
 describe('answers of two models to the same examples', () => {
   const answers = (text: string): boolean[] => Array.from(text, (letter) => letter === '1');
 
-  it('are compared by what changes', () => {
+  it('are compared by their changed answers', () => {
     const found = compareAnswers(answers('1111111100'), answers('0111111110'));
     expect(found).toMatchObject({ gained: 1, lost: 1, chance: 1, retention: 1 });
     expect(found.difference.value).toBe(0);
@@ -92,7 +92,7 @@ describe('answers of two models to the same examples', () => {
     expect(chance).toBe(1);
   });
 
-  it('may be many', () => {
+  it('works for large counts', () => {
     const before = Array.from({ length: 6000 }, (_, i) => i % 2 === 0);
     const { chance } = compareAnswers(
       before,

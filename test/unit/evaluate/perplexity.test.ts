@@ -62,7 +62,7 @@ interface Golden {
 
 describe('perplexity', () => {
   it.each(['llama-gqa-untied', 'llama-tied-f16', 'qwen3', 'phi3-sliding'])(
-    "is that of transformers' logits (%s)",
+    "equals the perplexity of transformers' logits (%s)",
     async (name) => {
       const { inputIds, logits } = readJson<Golden & { logits: GoldenArray }>(name, 'golden.json');
       const golden = readFloats(name, logits);
@@ -83,7 +83,7 @@ describe('perplexity', () => {
     },
   );
 
-  it("is that of transformers' logits with sublayers removed", async () => {
+  it("equals the perplexity of transformers' logits with sublayers removed", async () => {
     const { inputIds, cases } = readJson<
       Golden & { cases: (GoldenArray & { removed: string[] })[] }
     >('llama-gqa-untied', 'golden-removed.json');
@@ -235,7 +235,7 @@ async function spoil(copy: string, tensorName: string, value: number): Promise<s
   return path;
 }
 
-describe('a model whose numbers are not finite', () => {
+describe('a model with non-finite logits', () => {
   let ids: readonly number[] = [];
 
   beforeAll(() => {

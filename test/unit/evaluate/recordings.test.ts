@@ -195,7 +195,7 @@ describe('a Whisper model and recordings with transcripts', async () => {
     expect(distance / (expected ?? distance)).toBeCloseTo(1, 4);
   });
 
-  it('say what is wrong', async () => {
+  it('report their errors', async () => {
     const text = join(out, 'text.txt');
     writeFileSync(text, 'the model hears and reads no text');
     await expect(evaluate(text)).rejects.toFailWith({
@@ -236,7 +236,7 @@ describe('a Whisper model and recordings with transcripts', async () => {
     });
   });
 
-  it('say what it can do', () => {
+  it('list the supported operations', () => {
     expect(model.capabilities).toMatchObject({
       evaluate: { able: true },
       readText: { code: 'no-text-input' },

@@ -35,7 +35,7 @@ it('takes the worst of several limits', () => {
   expect(size?.measured?.value).toBeCloseTo(-25, 10);
 });
 
-it('says what was measured in the unit of the limit', () => {
+it('reports the measured value in the unit of the limit', () => {
   expect(describeMeasured('perplexity<+10%', between(4, 6))).toEqual({
     value: '+5.0 %',
     ends: ['+4.0', '+6.0 %'],

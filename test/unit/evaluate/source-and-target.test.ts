@@ -39,7 +39,7 @@ const rows = (...pairs: readonly object[]): string =>
   pairs.map((pair) => JSON.stringify(pair)).join('\n');
 
 describe.each(seq2seqTextNames)('%s', (name) => {
-  it("has transformers' loss of a target behind its source", async () => {
+  it("has transformers' loss of a target after its source", async () => {
     const { source, target, loss } = readGolden(name);
     const pair = new AnsweredIds(Int32Array.from([...source, ...target]), source.length);
     const executor = new LayeredExecutor(await openModel(seq2seqFixture(name)), 'cpu', 1 << 30);

@@ -30,7 +30,7 @@ const judge = async (name: string, against?: string) =>
   );
 
 describe('tasks', () => {
-  it('of multiple choice score as the plain script says, long and empty contexts among them', async () => {
+  it('of multiple choice have the scores of the plain script, for long and empty contexts too', async () => {
     const { acc, accNorm } = golden.choices;
     await expect(judge('choices')).resolves.toMatchObject({
       task: 'choices',
@@ -41,7 +41,7 @@ describe('tasks', () => {
     });
   });
 
-  it('of the last word score as the plain script says', async () => {
+  it('of the last word have the scores of the plain script', async () => {
     const result = await judge('last-word');
     expect(result.acc).toBe(golden.lastWord.acc);
     expect((result.perplexity ?? 0) / golden.lastWord.perplexity).toBeCloseTo(1, 4);

@@ -188,7 +188,7 @@ describe('a compressed Hugging Face folder', () => {
     expect(relativeError(actual, expected)).toBeLessThan(1e-5);
   });
 
-  it('stores what is embedding and head once where both take one form, else twice', async () => {
+  it('stores tied embedding and head once in one encoding, otherwise twice', async () => {
     const source = fixture('llama-tied-f16');
     const names = async (
       embeddingAndHead: EmbeddingAndHeadForms,
@@ -225,7 +225,7 @@ describe('a compressed Hugging Face folder', () => {
     ['one', { embedding: 'int4, portable', head: 'int4, portable' }],
     ['two', { embedding: 'int4', head: 'int8 in blocks' }],
   ])(
-    'holds embedding and head %s in ONNX, and goes on from that',
+    'stores embedding and head %s in ONNX, and can be compressed again',
     async (count_, embeddingAndHead) => {
       const source = fixture('llama-tied-f16');
       const { path, matrices } = await compressed(source, [], { embeddingAndHead });
@@ -245,7 +245,7 @@ describe('a compressed Hugging Face folder', () => {
     },
   );
 
-  it('is made of a graph whose embedding is the head, as of one where they are two', async () => {
+  it('from a graph with tied embeddings equals one from separate matrices', async () => {
     const { path: folder } = await prune(
       fixture('llama-tied-f16'),
       ['block.0.attention'],
@@ -294,7 +294,7 @@ describe('a compressed Hugging Face folder', () => {
     }
   });
 
-  it('is refused where one matrix of transformers would become two', async () => {
+  it('is refused if one matrix of transformers would become two', async () => {
     const model = encoderFixture('bert-masked');
     const written = compressed(model, [], { embeddingAndHead: { head: 'int8' } });
     await expect(written).rejects.toFailWith({
@@ -309,7 +309,7 @@ describe('a compressed Hugging Face folder', () => {
     expect(result.verification.relativeError).toBeLessThan(1e-5);
   });
 
-  it('becomes ONNX that is checked to the bit where whole numbers round what goes in', async () => {
+  it('becomes ONNX with bit-exact checks if integers quantize the inputs', async () => {
     const source = fixture('qwen3-moe');
     const layers = listLayers(await openModel(source)).filter(({ id }) => id.includes('self_attn'));
     const matrices = await storeEncodings(`${fresh()}.safetensors`, formsInTurn(layers));
@@ -318,7 +318,7 @@ describe('a compressed Hugging Face folder', () => {
     expect(result.verification.relativeError).toBeLessThan(1e-6);
   });
 
-  it('is an ordinary model where matrices have other values only', async () => {
+  it('is a standard model if only values of matrices change', async () => {
     const { path } = await compressed(fixture('llama-sharded'), ['int4'], { dense: true });
     expect(readConfig(path)).toEqual(readConfig(fixture('llama-sharded')));
   });
@@ -377,7 +377,7 @@ describe('a compressed Hugging Face folder', () => {
       { kind: 'block-quantized', bits: 4, blockSize: 24, zeros: false, run: 'qdq' },
       /power of 2/,
     ],
-  ])('is refused where config.json tells %s', async (_, spec, problem) => {
+  ])('is refused if config.json contains %s', async (_, spec, problem) => {
     const message = await spoil((forms) => {
       const attention = forms['block.0.attention'] ?? {};
       attention['self_attn.q_proj'] = spec;
@@ -387,7 +387,7 @@ describe('a compressed Hugging Face folder', () => {
     expect(message).toMatch(problem);
   });
 
-  it('is refused where a form is of no layer, or is not told at all', async () => {
+  it('is refused if an encoding belongs to no layer or is missing', async () => {
     const spare = await spoil((forms) => {
       forms['block.0.attention'] = {
         ...forms['block.0.attention'],

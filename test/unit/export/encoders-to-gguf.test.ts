@@ -126,7 +126,7 @@ describe('a GGUF file of a folder of an encoder', () => {
     [{ pooling_mode: 'mean', include_prompt: true }, 1],
     [{ pooling_mode: 'cls' }, 2],
     [{ pooling_mode: 'lasttoken' }, 3],
-  ])('pools as modules.json says, and the folder too: %j', async (fields, number) => {
+  ])('pools according to modules.json, as the folder does: %j', async (fields, number) => {
     const [out, folder] = [fresh(), changed(encoderFixture('bert-plain'), {}, pooled(fields))];
     await prune(folder, [], out, { format: 'gguf' });
     const { metadata } = await readGgufHeader(fileIn(out));
@@ -208,7 +208,7 @@ describe('a GGUF file of a folder of an encoder', () => {
       { 'modules.json': modules('Transformer', 'Pooling', 'Normalize', 'Dense') },
       /modules\.json: \[3\]\.type: GGUF files can't store "Dense" modules/,
     ],
-  ])('is refused with what llama.cpp does not have: %j', async (files, expected) => {
+  ])('is refused for features that llama.cpp lacks: %j', async (files, expected) => {
     const folder = changed(encoderFixture('bert-plain'), {}, files);
     const { message } = await rejection(prune(folder, [], fresh(), { format: 'gguf' }));
     expect(message).toMatch(expected);

@@ -169,7 +169,7 @@ describe('pruned encoders', () => {
   });
 });
 
-describe('pruned encoders whose code stands on the hub', () => {
+describe('pruned encoders with code on the hub', () => {
   it.each(hubNames)('of %s are zeroed folders or ONNX', async (name) => {
     const source = encoderFixture(name);
     const { examples, removed } = encoderGolden(name);

@@ -39,7 +39,7 @@ async function findMoeLayers(path: string): Promise<Mixture[]> {
 
 describe('a model without single experts', () => {
   it.each(paired(names, Object.keys(removals)))(
-    'of %s gives the logits of the source whose router passes over %s',
+    'of %s has the logits of the source with a router that skips %s',
     async (name, which) => {
       const { inputIds } = readJson<{ inputIds: number[][] }>(name, 'golden.json');
       const source = fixture(name);

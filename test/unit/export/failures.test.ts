@@ -64,7 +64,7 @@ describe('a cancelled or failed write', () => {
     expect(readdirSync(folder)).toEqual(['out']);
   });
 
-  it('does not replace what has come into its place meanwhile', async () => {
+  it('does not replace a folder that appeared in the meantime', async () => {
     const folder = await freshFolder();
     const out = join(folder, 'out');
     const context = new RecordedContext(({ stage }) => {
@@ -80,7 +80,7 @@ describe('a cancelled or failed write', () => {
     expect(readdirSync(out)).toEqual(['config.json']);
   });
 
-  it('names the file when the result is not what was asked for', async () => {
+  it('names the file if the result differs from the plan', async () => {
     const folder = await freshFolder();
     const damage = new RecordedContext(({ stage, done, total }) => {
       const [partial] = readdirSync(folder);
@@ -98,7 +98,7 @@ describe('a cancelled or failed write', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('refuses a model whose numbers are not finite before anything is written', async () => {
+  it('rejects a model with non-finite weights before writing', async () => {
     const folder = await freshFolder();
     const broken = join(folder, 'broken');
     await cp(source, broken, { recursive: true });
@@ -244,7 +244,7 @@ describe('the output folder', () => {
     expect(hashes(copy)).toEqual(before);
   });
 
-  it('loses what a killed job left there, but not what a running one writes', async () => {
+  it('removes leftovers of a killed job, but not files of a running one', async () => {
     const folder = await freshFolder();
     const stale = join(folder, `.out.espalier-partial-${endedOwner()}`);
     const running = join(folder, `.out.espalier-partial-${readOwner(process.ppid)}`);
@@ -288,7 +288,7 @@ describe('on a small disk', () => {
     }
   }
 
-  it('says before it begins that the result does not fit', async ({ skip }) => {
+  it('reports before it begins that the result does not fit on the disk', async ({ skip }) => {
     const disk = await freshFolder();
     const obstacle = mount(disk, 'size=64k');
     skip(obstacle !== undefined, obstacle);
@@ -327,7 +327,7 @@ describe('on a small disk', () => {
     },
   );
 
-  it('that may only be read, says so', async ({ skip }) => {
+  it('reports that it is read-only', async ({ skip }) => {
     const disk = await freshFolder();
     const obstacle = mount(disk, 'size=1m,ro');
     skip(obstacle !== undefined, obstacle);

@@ -156,7 +156,7 @@ describe('a GGUF file of a Hugging Face folder', () => {
     expect(message).toMatch(/expects a block without a sliding window in gemma4 models/);
   });
 
-  it('of Gemma 4 whose keys other blocks lend than llama.cpp takes is refused', () => {
+  it('of Gemma 4 is refused if blocks share keys in another way than llama.cpp does', () => {
     const folder = fresh();
     cpSync(familyFixture('gemma4_text'), folder, { recursive: true });
     const file = join(folder, 'config.json');
@@ -188,7 +188,7 @@ describe('a GGUF file of a Hugging Face folder', () => {
     await prune(folder, [], out, { format: 'gguf' }, context);
     expect(context.warnings).toEqual([
       expect.stringMatching(
-        /^\d+ tensors that the model doesn't use are left out \(such as model\.layers\.0\.self_attn\.\w_proj\.bias\)\.$/,
+        /^Left out \d+ tensors that the model doesn't use, such as model\.layers\.0\.self_attn\.\w_proj\.bias\.$/,
       ),
     ]);
     const { tensors } = await readGgufHeader(fileIn(out));
@@ -241,7 +241,7 @@ describe('a GGUF file of a Hugging Face folder', () => {
     expect(relativeError(await computeLogits(fileIn(pruned), ids), without)).toBeLessThan(1e-5);
   });
 
-  it('says which activation and which bounds a model has', async () => {
+  it('stores the activation and its bounds', async () => {
     const [changed, out] = [fresh(), fresh()];
     cpSync(familyFixture('mpt'), changed, { recursive: true });
     const file = join(changed, 'config.json');
@@ -379,7 +379,7 @@ describe('a GGUF file of a Hugging Face folder', () => {
     expect([2, 63, 64].map(field)).toEqual(['use_qk_norm', 'use_qk_norm', undefined]);
   });
 
-  it('is refused where each head has a norm of its own, since a file joins them', async () => {
+  it('is refused for norms per head, which a file joins', async () => {
     const written = prune(familyFixture('stablelm-qk-norm'), [], fresh(), { format: 'gguf' });
     expect(await rejection(written)).toFailWith({
       code: 'not-in-gguf',

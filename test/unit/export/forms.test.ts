@@ -131,7 +131,7 @@ describe('a model with other encodings, written as ONNX', () => {
 });
 
 describe('an MoE layer with other encodings', () => {
-  it('is written without one of its experts, whose forms go along', async () => {
+  it('is written without one of its experts and their encodings', async () => {
     const { model, plain } = await formed(fixture('mixtral'), floatForms);
     const { inputIds } = readJson<{ inputIds: number[][] }>('mixtral', 'golden.json');
     const [ids = []] = inputIds;
@@ -205,7 +205,7 @@ describe('the forms of a written graph', () => {
     );
   });
 
-  it('are nodes like others where a tool has renamed some', async () => {
+  it('are ordinary nodes even if a tool renamed some', async () => {
     const { model } = await formed(onnxFixture('vit-legacy'), floatForms);
     const path = await writeGraph(model);
     const bytes = readFileSync(path);

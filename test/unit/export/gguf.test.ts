@@ -134,7 +134,7 @@ describe('a pruned GGUF file', () => {
     });
   });
 
-  it('whose experts would be looked for in another block is refused', async () => {
+  it('is refused if its experts would be expected in another block', async () => {
     const removed = [...wholeBlock(0), ...wholeBlock(4), 'block.3.attention', 'block.3.expert'];
     const refused = prune(ggufFixture('llama4.gguf'), removed, fresh(), { format: 'gguf' });
     await expect(rejection(refused)).resolves.toMatchObject({
@@ -144,14 +144,14 @@ describe('a pruned GGUF file', () => {
     });
   });
 
-  it('whose blocks do more than their sublayers is refused', async () => {
+  it('is refused if its blocks change the stream outside their sublayers', async () => {
     const refused = prune(ggufFixture('gemma4.gguf'), wholeBlock(0), fresh(), { format: 'gguf' });
     await expect(rejection(refused)).resolves.toMatchObject({
       message: expect.stringContaining('still changes its input') as string,
     });
   });
 
-  it('with queries that llama.cpp tells by the number of blocks is refused', async () => {
+  it('is refused if llama.cpp derives its queries from the number of blocks', async () => {
     const removed = ['block.1.attention', 'block.1.expert'];
     const refused = prune(ggufFixture('deepseek2-lite.gguf'), removed, fresh(), { format: 'gguf' });
     await expect(rejection(refused)).resolves.toMatchObject({
@@ -159,7 +159,7 @@ describe('a pruned GGUF file', () => {
     });
   });
 
-  it('says which blocks have mixers where their numbers no longer tell, and leaves out those that predict further tokens', async () => {
+  it('lists the blocks with SSM layers after renumbering, and leaves out blocks that predict further tokens', async () => {
     const source = await readGgufHeader(ggufFixture('qwen35.gguf'));
     const key = (name: string): string => `qwen35.${name}`;
     const further: GgufTensor = {
@@ -251,7 +251,7 @@ describe('a pruned GGUF file', () => {
     ]);
   });
 
-  it('lists which blocks have a window where their numbers no longer tell', async () => {
+  it('lists the blocks with a sliding window after renumbering', async () => {
     const key = 'gemma3.attention.sliding_window_pattern';
     const patternWithout = async (block: number): Promise<unknown> => {
       const out = fresh();
@@ -363,7 +363,7 @@ describe('a pruned GGUF file', () => {
     },
   );
 
-  it('without single experts has as many in every block', async () => {
+  it('without single experts has the same number in every block', async () => {
     const source = ggufFixture('gpt-oss.gguf');
     const out = join(root, 'experts');
     const removed = ['block.0.expert.1', 'block.1.expert.3'];
@@ -403,16 +403,19 @@ describe('a pruned GGUF file', () => {
     ).toEqual(['F32', 'F32', 'F32', 'F16', 'F16']);
   });
 
-  it.each(['qwen3moe', 'cohere2', 'phi3'])('%s loses its last block', async (name) => {
-    const source = ggufFixture(`${name}.gguf`);
-    const { sublayers, blocks } = (await openModel(source)).summary;
-    const removed = sublayers.flatMap(({ id, block }) => (block === blocks - 1 ? [id] : []));
-    await prune(source, removed, join(root, name), { format: 'gguf' });
-    const { inputIds } = ggufGolden(name);
-    const expected = await computeLogits(source, inputIds, removed);
-    const actual = await computeLogits(join(root, name, `${name}.gguf`), inputIds);
-    expect(relativeError(actual, expected)).toBeLessThan(1e-6);
-  });
+  it.each(['qwen3moe', 'cohere2', 'phi3'])(
+    '%s can be written without its last block',
+    async (name) => {
+      const source = ggufFixture(`${name}.gguf`);
+      const { sublayers, blocks } = (await openModel(source)).summary;
+      const removed = sublayers.flatMap(({ id, block }) => (block === blocks - 1 ? [id] : []));
+      await prune(source, removed, join(root, name), { format: 'gguf' });
+      const { inputIds } = ggufGolden(name);
+      const expected = await computeLogits(source, inputIds, removed);
+      const actual = await computeLogits(join(root, name, `${name}.gguf`), inputIds);
+      expect(relativeError(actual, expected)).toBeLessThan(1e-6);
+    },
+  );
 
   it('of a family that turns by number keeps its order', async () => {
     const source = ggufFixture('smollm3.gguf');

@@ -20,7 +20,7 @@ const options = { device: 'cpu', memoryBytes: 1 << 30 } as const;
 const inputs = [Int32Array.of(3, 5, 8, 13, 21, 34), Int32Array.of(4, 6, 10, 16)];
 
 describe('an importance matrix', () => {
-  it('is the mean square of what goes into each layer, the same for a folder and its GGUF file', async () => {
+  it('is the mean square of the inputs of each layer, the same for a folder and its GGUF file', async () => {
     const folder = await openModelFiles(fixture('llama-gqa-untied'));
     const sums = await inputSums(folder, inputs, options, unattended);
     await prune(folder.path, [], join(root, 'out'), { format: 'gguf' });
@@ -53,7 +53,7 @@ describe('an importance matrix', () => {
   it.each([
     ['qwen2_moe', 'a tensor for each expert'],
     ['gpt_oss', 'one of all, gates and ups in turns'],
-  ])('holds the experts of %s, whose folder has %s', async (type) => {
+  ])('contains the experts of %s, whose folder has %s', async (type) => {
     const folder = await openModelFiles(familyFixture(type));
     const sums = await inputSums(folder, inputs, options, unattended);
     const out = join(root, type);
@@ -233,7 +233,7 @@ describe('an importance matrix', () => {
     expect(readFileSync(model).equals(readFileSync(ggufFixture('llama.gguf')))).toBe(true);
   });
 
-  it('is refused where it is none, does nothing, or its layers have no names', async () => {
+  it('is refused if it is invalid, has no effect, or its layers have no names', async () => {
     const file = await rejection(readImportance(ggufFixture('llama.gguf')));
     expect(file).toFailWith({
       code: 'importance-file-invalid',

@@ -57,7 +57,7 @@ describe('a layout', () => {
     },
   );
 
-  it('blocks is refused where a class of transformers would lack a type of block', async () => {
+  it('blocks is refused if a class of transformers needs a removed type of block', async () => {
     const source = fixture('../families/olmo_hybrid-small');
     const ids = (await openModel(source)).summary.sublayers.map(({ id }) => id);
     const attending = ids.filter((id) => /^block\.[13]\./.test(id));
@@ -67,7 +67,7 @@ describe('a layout', () => {
     });
   });
 
-  it('deci says block by block what is there', async () => {
+  it('deci lists the parts of each block', async () => {
     const { model_type, intermediate_size, num_key_value_heads, block_configs } = readConfig(
       join(folder, 'deci'),
     );
@@ -125,7 +125,7 @@ describe('a layout', () => {
       ['block.0.attention', 'block.0.feedforward'],
       'single-sublayers',
     ],
-  ])('%s says beforehand what it cannot express (%#)', async (layout, source, ids, code) => {
+  ])('%s refuses in advance unsupported changes (%#)', async (layout, source, ids, code) => {
     const out = join(folder, 'refused');
     await expect(prune(source(), ids, out, { layout })).rejects.toMatchObject({ code });
   });

@@ -121,7 +121,7 @@ describe('a GGUF file of a folder with experts or mixers', () => {
     expect(relativeError(actual, expected)).toBeLessThan(1e-5);
   });
 
-  it.each(pruned)('of $name loses a block', async ({ name, changed, block = 0 }) => {
+  it.each(pruned)('of $name without a block', async ({ name, changed, block = 0 }) => {
     const [folder, out] = [makeFolder(name, changed), fresh()];
     const removed = await blockIds(folder, block);
     await prune(folder, removed, out, floatValues);
@@ -130,7 +130,7 @@ describe('a GGUF file of a folder with experts or mixers', () => {
   });
 
   it.each(['nemotron_h-experts', 'nemotron_h-dense'])(
-    'of %s lets steps fall below what transformers bounds them by',
+    'of %s allows steps below the minimum of transformers',
     async (name) => {
       const [folder, out] = [makeFolder(name), fresh()];
       await prune(folder, [], out, floatValues);
@@ -157,7 +157,7 @@ describe('a GGUF file of a folder with experts or mixers', () => {
     }
   });
 
-  it('writes MXFP4 as another type where one is asked for', async () => {
+  it('converts MXFP4 if another type is requested', async () => {
     const [folder, out] = [mxfp4, fresh()];
     const tensors = { 'blk.0.ffn_up_exps.weight': 'F16', 'blk.1.ffn_down_exps.weight': 'F32' };
     await prune(folder, [], out, { format: 'gguf', types: { tensors } });
@@ -180,7 +180,7 @@ describe('a GGUF file of a folder with experts or mixers', () => {
     expect(readType('blk.0.shortconv.conv.weight')).toBe('F32');
   });
 
-  it('gives experts the types that llama.cpp falls back to where rows are short', () => {
+  it("uses llama.cpp's fallback types for experts with short rows", () => {
     const types = mixedTypes(
       'Q4_K_S',
       [
@@ -226,7 +226,7 @@ describe('a GGUF file of a folder with experts or mixers', () => {
   });
 
   it.each(['qwen2_moe', 'gpt_oss', 'glm4_moe'])(
-    'of %s loses as many experts in every block',
+    'of %s without the same number of experts in every block',
     async (name) => {
       const [folder, out] = [makeFolder(name), fresh()];
       const { sublayers } = (await openModel(folder)).summary;
@@ -240,7 +240,7 @@ describe('a GGUF file of a folder with experts or mixers', () => {
     },
   );
 
-  it('leaves out what predicts further tokens', async () => {
+  it('leaves out blocks that predict further tokens', async () => {
     const { num_hidden_layers: blocks } = JSON.parse(
       readFileSync(join(familyFixture('glm4_moe'), 'config.json'), 'utf8'),
     ) as { num_hidden_layers: number };
@@ -290,7 +290,7 @@ describe('a GGUF file of a folder with experts or mixers', () => {
     });
   });
 
-  it('is refused where no block of a kind remains that llama.cpp needs', async () => {
+  it('is refused if llama.cpp needs a kind of block that is removed', async () => {
     for (const [name, block] of [
       ['lfm2_moe-small', 0],
       ['jamba-small', 1],

@@ -82,7 +82,7 @@ const written = await sampled(families, async ({ name, changed = {} }) => {
 it.each(written)('a GGUF file of $name gives the logits of the folder', expectSame);
 
 it.each(await sampled(families, blockFeatures))(
-  'a GGUF file of $name loses a block as the folder does',
+  'a GGUF file of $name without a block equals the folder without it',
   expectSameWithoutBlock,
 );
 
@@ -96,7 +96,7 @@ it.each([
   await expect(asked).rejects.toFailWith({ ...notInGguf, field });
 });
 
-it('scores of GLM-4.7-Flash, whose files are silent about them, become weights by σ', async () => {
+it('router scores of GLM-4.7-Flash use σ, which its files leave out', async () => {
   const whole = fresh();
   await prune(familyFixture('glm4_moe_lite'), [], whole, floatValues);
   const header = await readGgufHeader(fileIn(whole));
@@ -254,7 +254,7 @@ it.each(['mistral4', 'hy_v3', 'cohere2_moe', 'glm4_moe_lite'])(
   },
 );
 
-it('the first of a period of blocks of Cohere 2 MoE has no window where the file has no list', async () => {
+it('the first block of each period of Cohere 2 MoE has no window if the file has no list', async () => {
   const whole = fresh();
   const folder = makeFolder('cohere2_moe', {
     layer_types: ['full', 'sliding', 'sliding', 'sliding'].map(attends),

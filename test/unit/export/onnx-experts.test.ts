@@ -258,7 +258,7 @@ describe('single experts of an ONNX graph', () => {
     });
   });
 
-  it('stay together where what they have in common is not known, and it is said why', async () => {
+  it('stay together if their shared parts are unknown, with a reason', async () => {
     const { initializers = [] } = forms['weights fetched by Gather'] ?? {};
     const joined: NodeLine[] = [
       ['Concat', experts.map((expert) => `part${expert}`), ['all parts'], { axis: 0 }],

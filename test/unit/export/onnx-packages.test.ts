@@ -94,8 +94,8 @@ describe('the cache of Hugging Face', () => {
   });
 });
 
-describe('a graph whose sublayers share their weights', () => {
-  it('counts them once, marks them, and says that removing one saves nothing', async () => {
+describe('a graph with shared weights', () => {
+  it('counts them once, marks them, and warns that removing one saves nothing', async () => {
     const path = join(root, 'shared.onnx');
     const ports = ['batch', 'sequence', 4];
     const half = (tag: string, input: string, output: string): NodeLine[] => [
@@ -146,7 +146,7 @@ describe('a graph whose sublayers share their weights', () => {
 });
 
 describe('a graph without a tokenizer', () => {
-  it('can be measured on random inputs, as its error says', async () => {
+  it('can be measured on random inputs, as its error suggests', async () => {
     const model = await openModel(onnxFixture('llama-genai'));
     const request = { sequences: 1, length: 8, upTo: false };
     await expect(loadModelInputs(request, model, '', 0)).rejects.toFailWith({
@@ -237,7 +237,7 @@ describe('a package of onnxruntime-genai', () => {
     },
   );
 
-  it('stays as it is where no cache goes, and is left out with a word where it is of another graph', async () => {
+  it('stays as it is if no cache is removed, and is left out with a message if it belongs to another graph', async () => {
     writeFileSync(join(source, 'genai_config.json'), config());
     const out = join(root, 'same');
     await prune(join(source, 'model.onnx'), ['block.0.feedforward'], out, {

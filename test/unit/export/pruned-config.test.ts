@@ -53,7 +53,7 @@ const readSummary = (blocks: number, architecture = 'llama'): ModelSummary => ({
 const configText = (name: string): string => readFileSync(fixture(name, 'config.json'), 'utf8');
 
 describe('config.json of a pruned model', () => {
-  it('changes one line where whole blocks go', () => {
+  it('changes one line if whole blocks are removed', () => {
     const text = configText('llama-gqa-untied');
     const removed = ['block.1.attention', 'block.1.feedforward'];
     const preview = previewPrunedConfig(text, removed, readSummary(4));
@@ -63,7 +63,7 @@ describe('config.json of a pruned model', () => {
     expect(inEnglish(preview.loadsWith)).not.toContain('trust_remote_code');
   });
 
-  it('says what each block is in the field that the family has for it, and in no other', () => {
+  it('lists the kinds of blocks in the field of the family, and in no other', () => {
     const at = (hybrid: readonly number[], count: number): string[] =>
       Array.from({ length: count }, (_, i) => (hybrid.includes(i) ? 'hybrid' : 'linear_attention'));
     const config = {
@@ -79,7 +79,7 @@ describe('config.json of a pruned model', () => {
     });
   });
 
-  it('keeps all other fields, their order and their form where single sublayers go', () => {
+  it('keeps all other fields, their order and format if single sublayers are removed', () => {
     const text = configText('qwen3');
     const { after, loadsWith } = previewPrunedConfig(text, ['block.3.attention'], readSummary(4));
     const changed: unknown = JSON.parse(after);
@@ -104,12 +104,12 @@ describe('config.json of a pruned model', () => {
   it.each([
     ['neobert', /from_pretrained\(folder, trust_remote_code=True\), with the class that auto_map/],
     ['jina-bert', /^transformers, with the model's own code: config\.json has no auto_map/],
-  ])('says that %s loads with code that is not in transformers', (name, said) => {
+  ])('reports that %s loads with code outside transformers', (name, said) => {
     const text = readFileSync(encoderFixture(name, 'config.json'), 'utf8');
     expect(inEnglish(describeLoading(namedSource(text), false))).toMatch(said);
   });
 
-  it('is the same text where nothing goes', () => {
+  it('keeps the text if nothing is removed', () => {
     for (const name of caseNames) {
       const text = configText(name);
       const config = JSON.parse(text) as { num_hidden_layers?: number; n_layer?: number };
@@ -120,7 +120,7 @@ describe('config.json of a pruned model', () => {
     }
   });
 
-  it('puts one field a line where the source has all in one', () => {
+  it('writes one field per line if the source has one line', () => {
     const text = '{"model_type":"llama","num_hidden_layers":2}';
     const removed = ['block.0.attention', 'block.0.feedforward'];
     const { before, after } = previewPrunedConfig(text, removed, readSummary(2));
@@ -163,7 +163,7 @@ describe('config.json of a pruned model', () => {
     );
   });
 
-  it('writes the place of the first window where the source leaves it to the default', () => {
+  it('writes the position of the first window if the source uses the default', () => {
     const text = JSON.stringify({
       model_type: 'qwen2',
       num_hidden_layers: 30,
@@ -175,7 +175,7 @@ describe('config.json of a pruned model', () => {
     });
   });
 
-  it('writes layer types down where they would follow from a number that changes', () => {
+  it('writes layer types if they were derived from a number that changes', () => {
     const text = JSON.stringify({ model_type: 'gemma2', num_hidden_layers: 4 });
     const rewrite = (blocks: readonly number[]): unknown =>
       JSON.parse(rewriteConfig(namedSource(text), { blocks, absent: [] }));
@@ -224,12 +224,12 @@ describe('config.json of a pruned model', () => {
       },
       { decoder_layers: 2, encoder_layers: 4, num_hidden_layers: 4 },
     ],
-  ])('changes num_hidden_layers too where it counts the same blocks: %j', (config, expected) => {
+  ])('changes num_hidden_layers too if it counts the same blocks: %j', (config, expected) => {
     const text = rewriteConfig(namedSource(JSON.stringify(config)), { blocks: [0, 2], absent: [] });
     expect(JSON.parse(text)).toEqual({ ...config, ...expected });
   });
 
-  it('keeps what is set for single blocks with those blocks', () => {
+  it('keeps per-block settings with their blocks', () => {
     const fields = { model_type: 'llama', num_hidden_layers: 3 };
     const text = JSON.stringify({ ...fields, per_layer_config: { 1: { a: 1 }, 2: { a: 2 } } });
     expect(JSON.parse(rewriteConfig(namedSource(text), { blocks: [0, 2], absent: [] }))).toEqual({
@@ -399,7 +399,7 @@ describe('the modeling file', () => {
     expect(replaced).toEqual(modules);
   });
 
-  it('lets a graph module give a pair where the mixer does', () => {
+  it('lets a graph module return a pair if the attention does', () => {
     const text = (name: string): string => {
       const config = readFileSync(familyFixture(name, 'config.json'), 'utf8');
       const { architecture } = decoderIn(config, name);
@@ -411,7 +411,7 @@ describe('the modeling file', () => {
     expect(text('lfm2')).toContain('layer.conv = Patch(spec');
   });
 
-  it('refuses a graph module where the family multiplies the stream', () => {
+  it('refuses a graph module if the family multiplies the stream', () => {
     const config = readFileSync(familyFixture('minimax', 'config.json'), 'utf8');
     const changes = layOutChanges(readSummary(2), []);
     const why = (patched: BlockSelection['patched'] = {}): unknown =>
@@ -424,7 +424,7 @@ describe('the modeling file', () => {
 });
 
 describe('a removal', () => {
-  it('says which ids are close to one that is not known', () => {
+  it('suggests ids similar to an unknown one', () => {
     expect(() => checkChanges(readSummary(4), ['block.1.atention'])).toFailWith({
       code: 'sublayer-unknown',
       file: 'model',
@@ -463,7 +463,7 @@ describe('a removal', () => {
     });
   });
 
-  it('keeps to the kinds that the blocks have, what was absent before included', () => {
+  it('uses the kinds of the original blocks, also for parts that were absent before', () => {
     const summary = readSummary(3);
     const mixed = {
       ...summary,

@@ -144,7 +144,7 @@ describe('pruned safetensors', () => {
     expect(written.tensors.has(buffer(1))).toBe(true);
   });
 
-  it('copies a shard whole where it loses nothing', async () => {
+  it('copies a shard as a whole if nothing is removed from it', async () => {
     const folder = await freshFolder();
     const source = join(folder, 'source');
     const shards = { maxShardBytes: 20_000 };

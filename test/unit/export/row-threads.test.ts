@@ -64,7 +64,7 @@ describe('rows that threads write', () => {
     expect((await bytes(singleThreadWriter)).equals(expected)).toBe(true);
   });
 
-  it('fail where a thread fails, and where it has been ended', async () => {
+  it('fail if a thread fails, and after they were ended', async () => {
     const broken = new RowThreads(script, 1);
     const task = { type: 'Q4_0', numbers, length, importance: undefined } as const;
     const none = { ...task, type: 'none' as WritableType };
@@ -82,7 +82,7 @@ describe('rows that threads write', () => {
   });
 });
 
-it('few numbers are written without threads, and many where the program has them', async () => {
+it('small tensors are written without threads, large ones with threads if available', async () => {
   expect(openRowWriter(1000, script)).toBe(singleThreadWriter);
   expect(openRowWriter(2 ** 23, join(temporaryFolder(), 'none.js'))).toBe(singleThreadWriter);
   const writer = openRowWriter(2 ** 23, script);

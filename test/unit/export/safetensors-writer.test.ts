@@ -142,7 +142,7 @@ describe('safetensors written', () => {
     expect(shards).toEqual([['0'], ['1'], ['2', '3'], ['4']]);
   });
 
-  it('keep the metadata of the source, and say that they are made for PyTorch', async () => {
+  it('keep the metadata of the source, and are marked as made for PyTorch', async () => {
     const folder = await freshFolder();
     const name = 'x';
     const file = join(folder, 'source');

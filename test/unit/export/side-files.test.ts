@@ -97,7 +97,7 @@ describe('files next to the weights', () => {
     },
   );
 
-  it('lies a manifest that maps the blocks back to the source', async () => {
+  it('has a manifest that maps the blocks back to the source', async () => {
     const folder = await freshFolder();
     const source = fixture('llama-gqa-untied');
     const { fingerprint, parameters } = (await openModel(source)).summary;

@@ -34,7 +34,7 @@ function withFields(name: string, fields: Readonly<Record<string, unknown>>): st
 }
 
 describe('single sublayers of a text tower', () => {
-  it('go by a class of the whole model, whose other parts and names stay', async () => {
+  it('use a class of the whole model, whose other parts and names stay', async () => {
     const out = join(folder, 'pruned');
     const { layout, loadsWith } = await prune(gemma, removed, out);
     expect(layout).toBe('auto-map');
@@ -96,7 +96,7 @@ describe('single sublayers of a text tower', () => {
   it.each([
     ['unnamed', { architectures: undefined }, 'architectures'],
     ['foreign', { auto_map: { AutoModel: 'modeling_own.Own' } }, 'auto_map.AutoModel'],
-  ])('are refused where the class of the whole is %s', async (name, fields, field) => {
+  ])('are refused if the class of the whole model is %s', async (name, fields, field) => {
     const source = withFields(name, fields);
     const asked = prune(source, removed, join(folder, `${name}-out`), { layout: 'auto-map' });
     const { message } = await rejection(asked);
@@ -104,7 +104,7 @@ describe('single sublayers of a text tower', () => {
     expect(message).toContain(field);
   });
 
-  it('keep a dense embedding in gemma4, whose rows transformers reads', async () => {
+  it('keep a dense embedding in gemma4, because transformers reads its rows', async () => {
     const { summary } = await openModelFiles(gemma);
     const { model_type, ...text } = readConfig(familyFixture('gemma4_text'));
     const config = {
@@ -122,7 +122,7 @@ describe('single sublayers of a text tower', () => {
     expect(why('head')).toBeUndefined();
   });
 
-  it('go by the names of Qwen3-VL, whose text has no class with a head', () => {
+  it('use the names of Qwen3-VL, whose text model has no class with a head', () => {
     const named = {
       model_type: 'qwen3_vl',
       architectures: ['Qwen3VLForConditionalGeneration'],
@@ -135,7 +135,7 @@ describe('single sublayers of a text tower', () => {
   });
 
   it.each(['qwen2_vl', 'qwen2_5_vl'])(
-    'of %s are found where config.json has their fields among the others',
+    'of %s are found if config.json mixes their fields with others',
     async (name) => {
       const source = familyFixture(name);
       const flat = join(folder, `${name}-flat`);

@@ -66,19 +66,16 @@ it.each([
   'minimax',
   'recurrent_gemma',
   'zamba2',
-])(
-  '%s gives with the states of its mixers what it gives without; they cannot be cut',
-  async (name) => {
-    await check(familyFixture(name), 0);
-  },
-);
+])('%s has the same outputs with cached SSM states, which cannot be truncated', async (name) => {
+  await check(familyFixture(name), 0);
+});
 
 it.each(
   ['gemma3n_text', 'gemma4_text', 'diffllama', 'deepseek_v4'].flatMap((name) => [
     [name, []],
     [name, ['block.1.attention']],
   ]),
-)('%s without %j gives with a cache what it gives without', async (name, removed) => {
+)('%s without %j has the same outputs with a cache', async (name, removed) => {
   await check(familyFixture(name), 2, removed);
 });
 
@@ -89,7 +86,7 @@ it.each([
   ['gptoss-genai', ['block.1.attention']],
   ['gpt2-merged', ['block.0.attention']],
 ] as const)(
-  '%s of another exporter gives with its own cache what it gives without',
+  '%s of another exporter has the same outputs with its own cache',
   async (name, removed) => {
     await check(graph(name), 2, removed);
   },
@@ -112,7 +109,7 @@ it('a graph without single experts reads all tokens again, because its remaining
   await decoder.dispose();
 });
 
-it('a decoder that reads single tokens restarts if many are new', async () => {
+it('a decoder that reads single tokens restarts for many new ones', async () => {
   const { decoder } = await open(graph('gpt2-merged'), []);
   await decoder.read(Int32Array.of(1, 2, 3));
   expect(decoder.rewind(2, 4)).toBe(2);
@@ -120,7 +117,7 @@ it('a decoder that reads single tokens restarts if many are new', async () => {
   await decoder.dispose();
 });
 
-it('a graph without a cache says so and reads all again', async () => {
+it('a graph without a cache says so and reads all tokens again', async () => {
   const removed = ['block.0.attention'];
   const { model, decoder } = await open(graph('gpt2-legacy'), removed);
   expect(decoder.rereads && inEnglish(decoder.rereads)).toBe('the graph has no key/value cache.');

@@ -50,7 +50,7 @@ describe('a pool of decoders', () => {
   const { memoryBytes, device, removed } = run;
   const options = { device, memoryBytes, removed };
 
-  it('reads only what is new of a text that begins as the last one, or goes another way', async () => {
+  it('reads only the new tokens after a common prefix', async () => {
     const first = request({});
     const [{ text }] = await generateTexts([first], unattended, pool);
     const decoder = await pool.take(opened.model, options);
@@ -115,7 +115,7 @@ describe('decoding', () => {
 });
 
 describe('generation', () => {
-  it('continues the prompt and tells its tokens as they come', async () => {
+  it('continues the prompt and reports its tokens one by one', async () => {
     const seen: string[] = [];
     const result = await generate(request({}), {
       ...unattended,
@@ -190,7 +190,7 @@ describe('generation', () => {
     expect(first.text).not.toBe(whole.text);
   });
 
-  it("stops where the model's text ends", async () => {
+  it('stops at the end-of-text token', async () => {
     const model = join(folder, 'ending');
     cpSync(sample, model, { recursive: true });
     const { text } = await generate(request({ tokens: 3 }), unattended);
@@ -210,7 +210,7 @@ describe('generation', () => {
     });
   });
 
-  it('can be cancelled, and refuses what does not fit', async () => {
+  it('can be canceled, and rejects prompts that are too long', async () => {
     const cancelled = { ...unattended, cancellation: { isCancellationRequested: true } };
     await expect(generate(request({}), cancelled)).rejects.toBeInstanceOf(CancelledError);
     await expect(generate(request({ chat: true }), unattended)).rejects.toMatchObject({
@@ -283,7 +283,7 @@ describe('chat templates', () => {
     );
   });
 
-  it('are given up where they count for ever', async () => {
+  it('are stopped if they run too long', async () => {
     const model = join(folder, 'endless');
     cpSync(sample, model, { recursive: true });
     const endless = '{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}';

@@ -60,7 +60,7 @@ it('times none that memory does not hold twice', async () => {
   ).toBeUndefined();
 });
 
-it('warns where the model cannot run on so long a text, and passes a cancellation on', async () => {
+it('warns if the model cannot run on a text of this length, and forwards a cancellation', async () => {
   const model = await openModel(graph);
   const where = { device: 'cpu', memoryBytes: 2 ** 30, enough: 0 } as const;
   const variants = [{ change: {}, open: async () => Promise.resolve(model) }];

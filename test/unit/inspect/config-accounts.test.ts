@@ -17,7 +17,7 @@ describe('fields of config.json', () => {
     expect(configTopic(field)).toBe(topic);
   });
 
-  it('account for the tensors whose sizes they determine', async () => {
+  it('list the tensors whose sizes they determine', async () => {
     const model = await describeModel(fixture('llama-gqa-untied'));
     const { hiddenSize = 0, vocabularySize = 0, intermediateSize = 0 } = model.facts;
     const blocks = model.blocks.length;
@@ -32,7 +32,7 @@ describe('fields of config.json', () => {
     expect(topicParameters('ropeTheta', model)).toBeUndefined();
   });
 
-  it('are not guessed where one matrix holds several', async () => {
+  it('are not guessed if one matrix contains several', async () => {
     const model = await describeModel(fixture('phi3'));
     expect(topicParameters('keyValueHeads', model)).toBeUndefined();
     expect(topicParameters('experts', model)).toBeUndefined();

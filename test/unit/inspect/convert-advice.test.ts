@@ -39,7 +39,7 @@ const convert = async (...more: readonly string[]): ReturnType<typeof runCli> =>
   return runCli(['convert', model, '--format', 'gguf', '--no-quality', '--out', out, ...more]);
 };
 
-it('inspect says that the weights were quantized, and which type keeps them', async () => {
+it('inspect recognizes quantized weights and names the lossless type', async () => {
   expect((await runCli(['inspect', model])).stdout).toContain(found);
   const { grid } = JSON.parse((await runCli(['inspect', model, '--json'])).stdout) as {
     readonly grid: unknown;

@@ -83,20 +83,17 @@ describe('models that can be run', () => {
     },
   );
 
-  it.each(caseNames)(
-    '%s: the cache from shapes is the one the architecture tells',
-    async (name) => {
-      const { blocks, dtypes } = await describeModel(fixture(name));
-      const [dtype = ''] = Object.keys(dtypes);
-      const bytes = dtype === 'F32' ? 4 : 2;
-      for (const sublayer of blocks.flatMap((block) => block.sublayers)) {
-        expect((sublayer.kvElementsPerToken ?? Number.NaN) * bytes).toBe(sublayer.kvBytesPerToken);
-      }
-    },
-  );
+  it.each(caseNames)("%s: the cache size from shapes equals the architecture's", async (name) => {
+    const { blocks, dtypes } = await describeModel(fixture(name));
+    const [dtype = ''] = Object.keys(dtypes);
+    const bytes = dtype === 'F32' ? 4 : 2;
+    for (const sublayer of blocks.flatMap((block) => block.sublayers)) {
+      expect((sublayer.kvElementsPerToken ?? Number.NaN) * bytes).toBe(sublayer.kvBytesPerToken);
+    }
+  });
 
   it.each(['mistral-plain', 'mistral-sliding', 'gemma3-text'])(
-    '%s: memory of keys and values is that of a size at a context length',
+    '%s: memory of keys and values equals the size at a context length',
     async (name) => {
       const model = await describeModel(fixture(name));
       const { summary } = await openModel(fixture(name));
@@ -160,7 +157,7 @@ describe('models that can be run', () => {
     expect(past.facts).toMatchObject({ keyValueHeads: 4, headSize: 4 });
   });
 
-  it('says what a model is and what it takes', async () => {
+  it('returns the kind of model and its inputs', async () => {
     const model = await describeModel(fixture('llama-gqa-untied'));
     expect(model.facts).toMatchObject({
       hiddenSize: 48,
@@ -231,7 +228,7 @@ describe('GGUF files', () => {
     expect(model.cache).toHaveLength(3);
   });
 
-  it('of an unknown family still has its tensors, and says why it cannot be run', async () => {
+  it('of an unknown family has its tensors, and the reason why it cannot be run', async () => {
     const model = await describeModel(join(ggufFolder, 'blocks.gguf'));
     expect(model.understood.by).toBe('names');
     expect(model.understood.reason && inEnglish(model.understood.reason)).toMatch(
@@ -317,7 +314,7 @@ describe('models that cannot be run', () => {
     ),
   };
 
-  it('of experts, those that a token sees are counted', async () => {
+  it('counts the experts of a token', async () => {
     const config = { model_type: 'unknown-moe', num_local_experts: 4, num_experts_per_tok: 2 };
     const { totals, blocks } = await describeModel(makeModel('moe', experts, config));
     const expert = blocks[0]?.sublayers.find(({ kind }) => kind === 'expert');
@@ -327,7 +324,7 @@ describe('models that cannot be run', () => {
     expect(totals.kvBytesPerToken).toBe(4 * (4 + 4));
   });
 
-  it('what is not known is not guessed', async () => {
+  it('leaves out unknown values', async () => {
     const { totals, cache } = await describeModel(makeModel('moe-unsaid', experts));
     expect(totals.flopsPerToken).toBeUndefined();
     expect(totals.activeParameters).toBeUndefined();
@@ -337,7 +334,7 @@ describe('models that cannot be run', () => {
   });
 });
 
-describe('what is opened', () => {
+describe('the opened file', () => {
   it('a folder, its config.json and any of its shards are the same model', async () => {
     const path = fixture('llama-sharded');
     const whole = await describeModel(path);
@@ -385,7 +382,7 @@ describe('what is opened', () => {
     await expect(describeModel(join(folder, name))).rejects.toFailWith(message);
   });
 
-  it('a damaged file is an error, not a list of what is left', async () => {
+  it('rejects a damaged file instead of listing the rest', async () => {
     const path = makeModel('damaged', { 'a.0.b': [2] });
     writeFileSync(join(path, 'model.safetensors'), Buffer.alloc(20, 255));
     await expect(describeModel(path)).rejects.toFailWith({

@@ -48,7 +48,7 @@ describe('a drawn graph', () => {
     expect(graph.edges.at(-1)?.shape).toEqual(['batch', 4]);
   });
 
-  it('puts the branch into the frame of the sublayer and its sum into that of the block', () => {
+  it("puts the branch into the sublayer's frame and its sum into the block's", () => {
     const { graph } = drawn((draw, x) => {
       const [block, sublayer] = (['block', 'sublayer'] as const).map(
         (kind) => new Frame(kind, kind, verbatim(kind)),

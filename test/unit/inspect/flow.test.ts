@@ -62,7 +62,7 @@ const folders = await sampled(
 );
 const graphs = await sampled(onnxCases, async (name) => modelFeatures(onnxFixture(name)));
 
-describe('flows that the architecture tells', () => {
+describe('flows from the architecture', () => {
   it.each([
     ...folders,
     ...[
@@ -127,7 +127,7 @@ describe('flows that the architecture tells', () => {
     },
   );
 
-  it('draws norms, heads, rotary and cache where they are', async () => {
+  it('draws norms, heads, rotary and cache in place', async () => {
     const flow = await buildFlow(fixture('llama-gqa-untied'));
     const { before } = joints(flow);
     const at = 'block.0.attention/';
@@ -148,7 +148,7 @@ describe('flows that the architecture tells', () => {
     expect(flow.edges.some(({ shared }) => shared)).toBe(false);
   });
 
-  it('tells parallel branches, shared and sandwich norms, and norms of sums', async () => {
+  it('distinguishes parallel branches, shared and sandwich norms, and norms of sums', async () => {
     const phi = joints(await buildFlow(fixture('phi')));
     const branches = ['attention', 'feedforward'].map((kind) => `block.0.${kind}/layer-norm`);
     // Both branches read the block's input; the norm that they share is emitted for each.
@@ -170,7 +170,7 @@ describe('flows that the architecture tells', () => {
     ['bloom', familyFixture('bloom'), 'causal, bias by distance'],
     ['jina-bert', encoderFixture('jina-bert'), 'sees all, bias by distance'],
     ['bert-plain', encoderFixture('bert-plain'), 'sees all'],
-  ])('tells what scores of %s lose by distance', async (_, path, expected) => {
+  ])('shows the distance biases of the scores of %s', async (_, path, expected) => {
     const { items } = await buildFlow(path);
     const attention = [...everyItem(items)].find(({ id }) => id === 'block.0.attention/attention');
     expect(attention).toHaveProperty('detail');
@@ -197,7 +197,7 @@ describe('flows that the architecture tells', () => {
     ]);
   });
 
-  it('says why a flow is not known', async () => {
+  it('gives the reason for an unknown flow', async () => {
     const lone = join(import.meta.dirname, '../../fixtures/statistics/model.safetensors');
     expect(await describeFlow(lone)).toEqual({
       reason: say`There is no config.json that names the architecture.`,
@@ -273,7 +273,7 @@ describe('folding', () => {
 });
 
 describe('the layout', () => {
-  it('stands a folded run for its blocks, and unfolds it', async () => {
+  it('draws a folded run instead of its blocks, and unfolds it', async () => {
     const flow = await buildFlow(fixture('llama-gqa-untied'));
     const folded = layOut(flow, new Set());
     const run = folded.nodes.find(({ kind }) => kind === 'run');
@@ -305,7 +305,7 @@ describe('the layout', () => {
       return layOut(flow, open, (code, ...values) => fill(texts[code] ?? code, ...values));
     };
 
-    it('says its own words and sizes, and makes boxes as wide as they are', async () => {
+    it('translates its words and sizes, and fits boxes to their text', async () => {
       const { nodes, edges } = await draw(fixture('mixtral'));
       const said = nodes.flatMap(({ label, detail = '' }) => [label, detail]);
       const known = /RMS|Softmax|silu|logits/;

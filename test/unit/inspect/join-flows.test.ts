@@ -35,14 +35,14 @@ const listDifferences = ({ items }: Flow) =>
   );
 
 describe('two models in one flow', () => {
-  it('are one where they are the same', async () => {
+  it('are one if they are equal', async () => {
     const flow = await buildFlow(fixture('llama-gqa-untied'));
     const joined = joinFlows(flow, flow);
     expect(listDifferences(joined)).toEqual({});
     expect(layOut(joined, new Set()).nodes).toEqual(layOut(flow, new Set()).nodes);
   });
 
-  it('keep what one of them lacks in its place, and say so', async () => {
+  it('keep parts that only one of them has in place, and mark them', async () => {
     const flow = await buildFlow(fixture('llama-gqa-untied'));
     const pruned = changed(flow, ['block.1.attention', 'block.2']);
     const joined = joinFlows(pruned, flow);
@@ -64,7 +64,7 @@ describe('two models in one flow', () => {
     expect(listDifferences(joinFlows(flow, pruned))['block.2']).toBe('model');
   });
 
-  it('say what is otherwise, in everything around it', async () => {
+  it('mark the differing part and everything around it', async () => {
     const flow = await buildFlow(fixture('llama-gqa-untied'));
     const other = changed(flow, [], 'block.3.feedforward');
     expect(listDifferences(joinFlows(flow, other))).toEqual({

@@ -48,17 +48,14 @@ describe('numbers of any tool', () => {
     ]);
   });
 
-  it.each(['{', '[]', '{"a": "b"}', '7'])(
-    'are asked for where there are none: %s',
-    async (text) => {
-      const file = written(text);
-      await expect(readNodeValues(file)).rejects.toMatchObject({ subject: { file } });
-    },
-  );
+  it.each(['{', '[]', '{"a": "b"}', '7'])('are requested if there are none: %s', async (text) => {
+    const file = written(text);
+    await expect(readNodeValues(file)).rejects.toMatchObject({ subject: { file } });
+  });
 });
 
 describe('a diagram with numbers', () => {
-  it('has those of sublayers, and of what is folded the range', async () => {
+  it('has the values of sublayers, and the range of folded parts', async () => {
     const values = { 'block.0.attention': 0.5, 'block.3.attention': 2, 'block.9.attention': 7 };
     const folded = await drawn(fixture('llama-gqa-untied'), [], values);
     const attention = folded.nodes.find(({ id }) => id === 'block.0.attention');

@@ -26,7 +26,7 @@ beforeAll(async () => {
   numbers = await commonBlocks(twice, source, openModelFiles);
 });
 
-describe('a model whose blocks were renumbered', () => {
+describe('a model with renumbered blocks', () => {
   it('is known by the numbers of the one that it was made from, over several steps', async () => {
     expect(numbers).toEqual({ model: [0, 3] });
     expect(await commonBlocks(source, once, openModelFiles)).toEqual({ against: [0, 2, 3] });

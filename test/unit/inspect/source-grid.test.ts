@@ -242,7 +242,7 @@ describe('weights that were quantized before', () => {
     expect(grid?.lossless[0]).toBe('Q4_0');
   });
 
-  it('say what other types add', async () => {
+  it('report the error that other types add', async () => {
     const grid = await detectedGrid((x) => roundRows('Q4_1', x, columns), 'F16');
     expect(grid?.added.Q4_1).toBeLessThan(0.0005);
     expect(grid?.added.Q4_0).toBeGreaterThan(0.05);

@@ -87,7 +87,7 @@ describe.each(blockFiles)('block formats of GGUF, %s', async (file) => {
 });
 
 describe('tensors of any size', () => {
-  it('are read in parts: the result is that of all numbers together', async () => {
+  it('are read in parts, with the result of one pass', async () => {
     const count = 700_001;
     const values = Float32Array.from({ length: count }, (_, i) => Math.sin(i) * (1 + (i % 7)));
     const tensor = rawTensor('large', 'F32', Buffer.from(values.buffer), count);
@@ -103,7 +103,7 @@ describe('tensors of any size', () => {
     expect([...heard].sort((a, b) => a - b)).toEqual(heard);
   });
 
-  it('every number is counted once, in the part between whose ends it lies', async () => {
+  it('counts every number once, in its bin', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.float({ noNaN: true, noDefaultInfinity: true }), { minLength: 1 }),
@@ -147,7 +147,7 @@ describe('tensors of any size', () => {
     });
   });
 
-  it('of a type without known numbers say so', async () => {
+  it('of a type without known numbers are unavailable, with a reason', async () => {
     const tensor = rawTensor('unknown', 'Q8_1', Buffer.alloc(36), 32);
     const reason = (one: Parameters<typeof explainUnreadable>[0]): string =>
       inEnglish(explainUnreadable(one) ?? say``);

@@ -6,7 +6,7 @@ describe('time left by cost', () => {
     vi.restoreAllMocks();
   });
 
-  it('follows what finished parts took, and counts down meanwhile', () => {
+  it('follows the time of finished parts, and counts down between them', () => {
     let now = 0;
     vi.spyOn(performance, 'now').mockImplementation(() => now);
     const ahead = new RemainingParts(

@@ -26,7 +26,7 @@ it('of two runs at once the later one has the journal for itself', async () => {
   expect(readFileSync(path, 'utf8')).toMatch(/^\{"journal":"another job",.*\}\n$/);
 });
 
-it('is kept where it cannot be read, or where something else has its name', async () => {
+it('is kept if it cannot be read, or if its name belongs to something else', async () => {
   const own = (name: string): string => join(folder, name);
   mkdirSync(own('folder.jsonl'));
   await expect(open('a job', own('folder.jsonl'))).rejects.toThrow(

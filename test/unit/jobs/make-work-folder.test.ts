@@ -12,7 +12,7 @@ import { fixture } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
 
 const folder = temporaryFolder();
-const problem = 'A link or a file has the name of the folder for unfinished work. Remove it';
+const problem = 'The folder for unfinished work is a link or a file. Remove it';
 
 it('makes a folder, or keeps the one that is there', async () => {
   const path = join(folder, 'new', '.model.espalier-forms');

@@ -32,7 +32,7 @@ it('lets one process at a time work on a result', async () => {
   expect(readdirSync(folder)).toHaveLength(1);
 });
 
-it('comes back where another that began at once has given way', async () => {
+it('is acquired again after a competing process has given way', async () => {
   const folder = freshFolder();
   const other = await lockBy(readOwner(process.ppid), folder);
   // The other removes its lock when this process has read the folder and checks that the other is running.
@@ -75,7 +75,7 @@ it.each([
   await second();
 });
 
-it('knows a result by another path, through a link to a folder, or to nothing yet', async () => {
+it('recognizes a result by another path, through a link to a folder, or before it exists', async () => {
   const own = freshFolder();
   const [real, locks] = [join(own, 'real'), join(own, 'locks')];
   mkdirSync(real, { recursive: true });
@@ -95,7 +95,7 @@ it('knows a result by another path, through a link to a folder, or to nothing ye
   await release();
 });
 
-it('ignores letter case where file systems do', () => {
+it('ignores letter case on case-insensitive file systems', () => {
   for (const platform of ['darwin', 'win32'] as const) {
     expect(resultName('/Some/R\u00e9sult', platform)).toBe(
       resultName('/some/re\u0301sult', platform),

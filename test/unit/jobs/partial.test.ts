@@ -45,7 +45,7 @@ it('takes this process for running, and none of its threads', () => {
   expect(threads.filter((id) => isRunning(id))).toEqual([]);
 });
 
-it('knows when a process started, from the program of the system', () => {
+it("reads the start time of a process from the system's program", () => {
   const before = Date.now();
   const child = spawn(process.execPath, ['-e', 'process.stdin.resume()'], {
     stdio: ['pipe', 'ignore', 'ignore'],
@@ -61,7 +61,7 @@ it('knows when a process started, from the program of the system', () => {
 
 // Elsewhere than on Linux a thread's number is never taken for a process's.
 it.skipIf(threads.length === 0)(
-  'removes what a killed process has left, also where a thread has its number now; not what is being written',
+  'removes leftovers of a killed process, even if a thread has its id now, but not files being written',
   async () => {
     const { folder, out } = freshPath();
     const own = partialPath(out);
@@ -75,7 +75,7 @@ it.skipIf(threads.length === 0)(
   },
 );
 
-it('removes what an earlier process left whose number is that of another now, or its own', async () => {
+it('removes leftovers of an earlier process whose id was reused, even by this one', async () => {
   const { folder, out } = freshPath();
   const running = `.model.espalier-partial-${readOwner(process.ppid)}`;
   const [pid, start] = readOwner(process.pid).split('-');

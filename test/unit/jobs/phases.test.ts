@@ -29,7 +29,7 @@ async function runBoth(step: number): Promise<StageProgress[]> {
   return shown;
 }
 
-it('one bar runs over all phases, by their expected time, and never goes back', async () => {
+it('shows one bar over all phases, weighted by expected time, that never decreases', async () => {
   const shown = await runBoth(5);
   expect(shown.map(({ done }) => done)).toEqual([0, 333, 333, 667, 667, 833, 833, 1000]);
   expect(new Set(shown.map(({ total, unit }) => `${total} ${unit}`))).toEqual(

@@ -76,9 +76,12 @@ describe('a name of a process without /proc', () => {
     expect(isLeft(time + later)).toBe(false);
   });
 
-  it.each([3, 3600, -61])('is abandoned if the number is that of one %d s later', (later) => {
-    expect(isLeft(time + later)).toBe(true);
-  });
+  it.each([3, 3600, -61])(
+    'is abandoned if its id belongs to a process that started %d s later',
+    (later) => {
+      expect(isLeft(time + later)).toBe(true);
+    },
+  );
 
   it('counts as in use if the start is unknown', () => {
     expect(isLeft(undefined)).toBe(false);

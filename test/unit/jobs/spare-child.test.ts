@@ -78,7 +78,7 @@ describe('a process that waits for the next task', () => {
     expect(isAlive(larger)).toBe(true);
   });
 
-  it('is one of those that did tasks at the same time', async () => {
+  it('is one of the children that ran tasks in parallel', async () => {
     const spare = new SpareChild(60_000);
     const first = await readPid(spare);
     const both = await Promise.all([readPid(spare), readPid(spare)]);

@@ -43,7 +43,7 @@ describe('time left', () => {
     expect(timeLeft.update(at(12), 21_000)).toBeCloseTo(88 / (10 / 5));
   });
 
-  it('takes what a journal replays for no work', () => {
+  it('does not count replayed journal entries as work', () => {
     const timeLeft = new TimeLeft();
     timeLeft.update(at(0), 0);
     timeLeft.update(at(60), 500);
@@ -52,13 +52,13 @@ describe('time left', () => {
     expect(timeLeft.update(at(70), 4500)).toBeCloseTo(30 / (10 / 4));
   });
 
-  it('says nothing where more is counted than was expected', () => {
+  it('returns nothing if the count exceeds the expected total', () => {
     const timeLeft = new TimeLeft();
     timeLeft.update(at(50), 0);
     expect(timeLeft.update(at(100), 8000)).toBeUndefined();
   });
 
-  it('counts down from what was expected until the work counted says more', () => {
+  it('counts down from the expected time until progress gives a better estimate', () => {
     const timeLeft = new TimeLeft();
     const reported = {
       stage: say`Starting`,
@@ -83,7 +83,7 @@ describe('time left', () => {
     expect(timeLeft.update(at(50), 11_000)).toBeCloseTo(5);
   });
 
-  it('says nothing while nothing moves', () => {
+  it('returns nothing without progress', () => {
     const timeLeft = new TimeLeft();
     timeLeft.update(at(5), 0);
     expect(timeLeft.update(at(5), 8000)).toBeUndefined();
@@ -103,7 +103,7 @@ describe('an estimate', () => {
     return texts;
   };
 
-  it('is said at once where it is known before the work', () => {
+  it('is shown immediately if it is known in advance', () => {
     const texts: string[] = [];
     const estimate = new Estimate((seconds) => texts.push(formatDuration(seconds)));
     const reported = {
@@ -146,7 +146,7 @@ describe('an estimate', () => {
     expect(texts).toEqual(['5 min']);
   });
 
-  it('is not said of what is over soon', () => {
+  it('is not shown for short work', () => {
     expect(said(12)).toEqual([]);
   });
 });

@@ -16,7 +16,7 @@ it('is hidden next to the result, with a different name for each kind of job', (
   expect(workFolder(out, 'patch')).toBe(beside('.small.espalier-patch'));
 });
 
-it('is kept elsewhere where the editor says so, apart for each folder', () => {
+it("is in the editor's storage if configured, with a subfolder per folder", () => {
   const before = process.env[workRoot];
   try {
     process.env[workRoot] = join(__dirname, 'storage');

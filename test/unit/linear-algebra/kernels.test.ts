@@ -60,7 +60,7 @@ describe('rounding a step', () => {
     );
   });
 
-  it('of more numbers than are worked on at once is that of each row alone', () => {
+  it('of a long matrix equals the result of each row alone', () => {
     const [step, rows] = [700, 1500];
     const weights = randomFloats(step * rows, 1);
     const factors = randomFloats(step * step, 2).map((x) => x / step);
@@ -87,7 +87,7 @@ describe('rounding a step', () => {
 });
 
 describe('scales of blocks', () => {
-  it('explain no less of the weights than those that span the block', () => {
+  it('explain at least as much of the weights as the span of the block', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 70 }),

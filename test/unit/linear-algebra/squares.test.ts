@@ -4,7 +4,7 @@ import {
   rootMeanSquare,
 } from '../../../extension/core/linear-algebra/small-matrix';
 
-it('compares squares of a difference with those of what is wanted', () => {
+it('compares squared differences with squared targets', () => {
   const wanted = Float32Array.of(3, 4);
   expect(relativeSquares(wanted, wanted)).toBe(0);
   expect(relativeSquares(new Float32Array(2), wanted)).toBe(1);

@@ -194,7 +194,7 @@ describe('Cholesky factors in blocks', () => {
     },
   );
 
-  it("don't exist for an indefinite matrix, wherever the negative pivot is", async () => {
+  it("doesn't exist for an indefinite matrix, for any position of the negative pivot", async () => {
     for (const at of [0, 100, 300]) {
       const matrix = makeGram(320, 340, 5);
       matrix.numbers[at * 320 + at] = -1;

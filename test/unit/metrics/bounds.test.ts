@@ -140,7 +140,7 @@ describe.each(bounding)('a bound of %s', (name) => {
     );
   });
 
-  it('is the term but for the slack where all ids are there', async () => {
+  it('equals the term up to the slack if all ids are included', async () => {
     await fc.assert(
       fc.asyncProperty(pairs, async (pair) => {
         const { bound, term } = await measure(name, pair, [...pair.z.keys()]);
@@ -151,7 +151,7 @@ describe.each(bounding)('a bound of %s', (name) => {
     );
   });
 
-  it('holds and drops most of what is far, on a model that is sure of few ids', async () => {
+  it('is valid and excludes most distant candidates, on a model that is sure of few ids', async () => {
     const vocabulary = 3 * boundedIds;
     const folder = await makeRandomModel({ seed: 3, blocks: 2, vocabulary, headSpread: 2 });
     const model = await openModel(folder);
@@ -238,7 +238,7 @@ it('leaves the session over all ids its half of the memory', async () => {
   await rm(folder, { recursive: true });
 });
 
-it('keeps ids of the original where there is room, and gives it back', async () => {
+it('keeps ids of the original within its memory, and releases it', async () => {
   const vocabulary = 3 * boundedIds;
   const folder = await makeRandomModel({ seed: 3, blocks: 2, vocabulary });
   const own = new LayeredExecutor(await openModel(folder), 'cpu', 1 << 30);
@@ -263,7 +263,7 @@ it('keeps ids of the original where there is room, and gives it back', async () 
   }
 });
 
-it('bounds nothing else, nothing of a small vocabulary, nothing in little memory', async () => {
+it('is not used for other metrics, small vocabularies, or little memory', async () => {
   const vocabulary = 3 * boundedIds;
   const folder = await makeRandomModel({ seed: 3, blocks: 1, vocabulary });
   const model = await openModel(folder);

@@ -42,7 +42,7 @@ describe('terms of candidates', () => {
     }
   });
 
-  it('are subtracted where the head has a cap', async () => {
+  it('are subtracted if the head has a logit cap', async () => {
     const model = await openModel(fixture('gemma2'));
     expect(model.emitter?.headIsLinear).toBe(false);
   });

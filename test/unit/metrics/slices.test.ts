@@ -19,14 +19,14 @@ describe('slices', () => {
     );
   });
 
-  it('takes whole sequences where rows depend on those that follow', () => {
+  it('takes whole sequences if rows depend on later ones', () => {
     expect(splitIntoSlices([100, 30], false)).toEqual([
       { sequence: 0, from: 0, to: 100 },
       { sequence: 1, from: 0, to: 30 },
     ]);
   });
 
-  it('begins with 64 rows, which double, where rows depend on those before them alone', () => {
+  it('begins with 64 rows and doubles if rows depend only on earlier ones', () => {
     expect(splitIntoSlices([200, 40], true)).toEqual([
       { sequence: 0, from: 0, to: 64 },
       { sequence: 0, from: 64, to: 128 },

@@ -31,7 +31,7 @@ function heavyTerms(seed: number): Float32Array[] {
 }
 
 describe('the logarithm of a ratio', () => {
-  it('has no error where changes are in proportion', () => {
+  it('has no error for proportional changes', () => {
     const reference = heavyTerms(1);
     const change = reference.map((all) => all.map((term) => 3 * term));
     const { value, standardError } = sampleValue(change, 2).logRatio(sampleValue(reference, 2));
@@ -59,7 +59,7 @@ describe('the logarithm of a ratio', () => {
   });
 });
 
-describe('a distance by that of another change', () => {
+describe('a distance estimated from another change', () => {
   it('is exact, without an error, if the changes are proportional', () => {
     fc.assert(
       fc.property(
@@ -102,7 +102,7 @@ describe('a distance by that of another change', () => {
     expect(Math.max(...errors.map((one) => one.errors))).toBeLessThan(4);
   });
 
-  it('is its own once it is measured on all rows, and where the other change does nothing', () => {
+  it('is exact once measured on all rows, or if the other change has no effect', () => {
     const change = heavyTerms(3);
     const whole = sampleValue(change, sequences);
     expect(whole.distanceBy(sampleValue(heavyTerms(4), sequences))).toEqual({

@@ -14,7 +14,7 @@ import { randomRuns } from '../sample';
 const offsets = 200;
 
 describe('a sample of a vocabulary', () => {
-  it('has the size asked for, holds what it must, and draws each id with the chance that its weight says', () => {
+  it('has the requested size and required ids, and draws each id with its probability', () => {
     fc.assert(
       fc.property(
         fc.record({

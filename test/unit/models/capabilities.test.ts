@@ -25,7 +25,7 @@ async function listUnable(path: string): Promise<Partial<Record<CapabilityName, 
   );
 }
 
-describe('what a model cannot do', () => {
+describe('unsupported operations of a model', () => {
   it.each<[string, string, Partial<Record<CapabilityName, string>>]>([
     ['a decoder', fixture('llama-gqa-untied'), { removeExperts: 'none-of-kind' }],
     [
@@ -90,7 +90,7 @@ describe('what a model cannot do', () => {
     expect(await listUnable(path)).toEqual(expected);
   });
 
-  it('is run what its method does not know', async () => {
+  it('is running operations that its method does not support', async () => {
     const unable = await listUnable(inspectedOnly(join(temporaryFolder(), 'inspected')));
     expect(unable).toMatchObject({ run: 'dtype-not-runnable', compress: 'dtype-not-runnable' });
   });
@@ -109,7 +109,7 @@ describe('what a model cannot do', () => {
   });
 });
 
-describe('what a model can be written as', () => {
+describe('output formats of a model', () => {
   it('is answered with the same reason in every format that cannot hold it', async () => {
     const opened = await openModelFiles(ggufFixture('llama.gguf'));
     const [layer] = opened.model.sublayer(0).linearLayers;
@@ -127,7 +127,7 @@ describe('what a model can be written as', () => {
     ).toEqual(['format-not-reachable', 'format-not-reachable']);
   });
 
-  it('leaves out folders where embedding and head are tied and compressed differently', async () => {
+  it('leaves out folders if embedding and head are tied and compressed differently', async () => {
     const opened = await openModelFiles(encoderFixture('bert-masked'));
     const tied = opened.model.embeddingAndHeadMatrices.filter((one) => one.tiedTo !== undefined);
     expect(tied).toHaveLength(2);
@@ -155,7 +155,7 @@ describe('what a model can be written as', () => {
 });
 
 describe('the metric of a model', () => {
-  it('says why it compares no probabilities', async () => {
+  it('explains why it compares no probabilities', async () => {
     const { model } = await openModelFiles(encoderFixture('bert-plain'));
     expect(describeMetric('norm', model)).toMatch(/last_hidden_state.*contains values, not logits/);
     expect(describeMetric('norm', (await openModelFiles(fixture('gpt2'))).model)).toMatch(

@@ -43,7 +43,7 @@ const readConfig = (path: string): Record<string, unknown> =>
 
 // Runs have 4 and 5 tokens, and 6 tokens are near.
 it.each([1, 3, 4, 5, 9, 17, 23])(
-  'the first %i tokens have the logits of transformers, also where a run has not ended',
+  'the first %i tokens have the logits of transformers, also with an incomplete chunk',
   async (length) => {
     const logits = await computeOutputs(await openModel(folder), [ids.slice(0, length)]);
     expect(relativeError(logits, goldenLogits.slice(0, length * vocabulary))).toBeLessThan(1e-5);
@@ -62,7 +62,7 @@ describe.each([
   ['auto-map', ['block.1.expert.2', 'block.3.expert.0']],
   ['blocks', [...block(0), ...block(2), 'block.1.expert.2', 'block.3.expert.0']],
 ] as const)('as %s without %j', (layout, removed) => {
-  it('gives what the original does without them', async () => {
+  it('equals the original without them', async () => {
     const expected = await computeOutputs(await openModel(folder), [ids], removed);
     const name = join(out, `${layout}-${removed.join('+')}`);
     const result = await prune(folder, removed, name);
@@ -113,7 +113,7 @@ it('the stream mixing of a sublayer is removed with it, and the streams are unch
   expect(python).toContain('layer.input_layernorm = nn.Identity()');
 });
 
-it('what can not be said is refused with the reason', async () => {
+it('refuses unsupported settings with the reason', async () => {
   const zeroed = prune(folder, ['block.0.attention'], join(out, 'zeroed'), { layout: 'zeroed' });
   expect((await rejection(zeroed)).message).toMatch(/mixes several streams/);
   const byTable = prune(folder, ['block.2.expert.1'], join(out, 'table'));
@@ -147,7 +147,7 @@ it('counts a key, which is the value too, and the shares of runs as kept for eac
   expect(remaining).toEqual([16, Math.round(2 * (8 + 8 / 5)), 24, 24]);
 });
 
-it('an older config.json says the same by other fields, which pruning writes in full', async () => {
+it('reads the fields of an older config.json, which pruning replaces by the new ones', async () => {
   const older = withFields('older', {
     layer_types: undefined,
     compress_rates: undefined,
@@ -243,7 +243,7 @@ it('reads tensors under the names of the published files, too', async () => {
   );
 });
 
-it('published files of eight and four bits have as many parameters', async () => {
+it('published files of eight and four bits have the same number of parameters', async () => {
   const published = withFields('published-fp8', {
     expert_dtype: 'fp4',
     quantization_config: {

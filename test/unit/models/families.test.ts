@@ -86,7 +86,7 @@ async function listOthers(folder: string): Promise<Map<string, Buffer>> {
   );
 }
 
-describe.each([...textTowers])('%s, of which only the text tower is run', (family) => {
+describe.each([...textTowers])('%s, with only the text tower run', (family) => {
   it('keeps the other parts byte for byte', async () => {
     const folder = familyFixture(family);
     const { summary } = await openModel(folder);
@@ -109,7 +109,7 @@ describe.each([...textTowers])('%s, of which only the text tower is run', (famil
 });
 
 describe.each([...fixedFamilies])('%s, whose blocks share their weights', (family) => {
-  it('says so where something would be removed, and counts the weights once', async () => {
+  it('reports that nothing can be removed, and counts the weights once', async () => {
     const folder = familyFixture(family);
     const { summary, capabilities } = await openModelFiles(folder);
     expect(summary.sublayers.map(({ parameters }) => parameters)).toEqual(

@@ -47,7 +47,7 @@ it.each([
   },
 );
 
-it('runs the first tokens with what they bring to the ends of blocks', async () => {
+it('runs the first tokens with their per-layer embeddings', async () => {
   const model = await openModel(folder);
   const executor = new LayeredExecutor(model, 'cpu', 1 << 30);
   const prefixes = new Prefixes(executor);
@@ -101,7 +101,7 @@ it.each([
   },
 );
 
-it('with the same number of experts in all blocks says so in its own fields', async () => {
+it('with the same number of experts in all blocks stores it in its own fields', async () => {
   const removed = [0, 1].flatMap((block) => [1, 2, 3].map((one) => `block.${block}.expert.${one}`));
   const { path } = await prune(experts, removed, join(out, 'one-expert'));
   const config = JSON.parse(readFileSync(join(path, 'config.json'), 'utf8')) as object;
@@ -115,7 +115,7 @@ it('with the same number of experts in all blocks says so in its own fields', as
   expect(getShape('experts.gate_up_proj')).toEqual([1, 32, 32]);
 });
 
-it('refuses a config whose blocks read keys that none makes, and names the field', async () => {
+it('rejects a config whose blocks share keys of no block, and names the field', async () => {
   const other = join(out, 'no-lender');
   cpSync(folder, other, { recursive: true });
   const file = join(other, 'config.json');

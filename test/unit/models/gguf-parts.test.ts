@@ -67,7 +67,7 @@ describe('a GGUF model in several files', () => {
     expect(relativeError(await computeLogits(out, inputIds), expected)).toBe(0);
   });
 
-  it('says which part is missing, or belongs to another model', async () => {
+  it('names the part that is missing, or belongs to another model', async () => {
     const folder = join(root, 'broken');
     await split(ggufFixture('llama.gguf'), folder);
     copyFileSync(ggufFixture('llama.gguf'), join(folder, partName(1)));

@@ -23,7 +23,7 @@ it.each(Object.keys(roles))('%s is the role of a tensor that some architecture h
   expect(all.some((one) => roleName(one, role) !== undefined)).toBe(true);
 });
 
-it('leaves no name of a folder where a role has a name in GGUF files', () => {
+it('uses no folder name for a role that has a name in GGUF files', () => {
   for (const [i, inFile] of fileModels.entries()) {
     const before = known[i] ?? {};
     for (const [role, [, name]] of Object.entries(roles)) {

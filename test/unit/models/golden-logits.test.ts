@@ -44,7 +44,7 @@ describe('logits against transformers', () => {
   });
 
   it.each(['llama-rope-dynamic', 'phi3-longrope'])(
-    '%s agrees on a short input, where other frequencies hold',
+    '%s agrees on a short input with other rotary frequencies',
     async (name) => {
       const golden = readJson<Golden>(name, 'golden-short.json');
       const actual = await computeLogits(name, golden.inputIds);

@@ -64,7 +64,7 @@ describe('a cache of models', () => {
     expect(cache.reads).toBe(2);
   });
 
-  it('knows a tokenizer that has come', async () => {
+  it('notices a new tokenizer', async () => {
     const path = copyModel('llama-gqa-untied');
     renameSync(join(path, 'tokenizer.json'), join(folder, 'away.json'));
     expect((await cache.open(path)).capabilities.readText).toMatchObject({ code: 'no-tokenizer' });

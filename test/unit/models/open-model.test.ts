@@ -63,7 +63,7 @@ async function refusal(path: string): Promise<UserError> {
 }
 
 describe('config.json', () => {
-  it('may say infinity as Python writes it', async () => {
+  it("may contain infinity in Python's notation", async () => {
     const folder = join(root, 'infinite');
     cpSync(familyFixture('nemotron_h'), folder, { recursive: true });
     const config = join(folder, 'config.json');
@@ -74,7 +74,7 @@ describe('config.json', () => {
     expect((await openModel(folder)).summary.blocks).toBe(4);
   });
 
-  it('of an unknown architecture is refused, with what to do', async () => {
+  it('of an unknown architecture is refused, with the fix', async () => {
     const folder = withConfig('llama-gqa-untied', { model_type: 'rwkv', hidden_size: 'n/a' });
     expect((await refusal(folder)).message).toBe(
       `${join(folder, 'config.json')}: model_type: Architecture "rwkv" is not supported. Try it as a known family (\`espalier try-family\`), or export it to ONNX. The page Models of the documentation lists what is supported.`,

@@ -152,7 +152,7 @@ describe('a quantized model', () => {
     },
   );
 
-  it('counts experts whose four-bit blocks are in one tensor', async () => {
+  it('counts experts stored as four-bit blocks in one tensor', async () => {
     const { summary } = await openModel(quantizedFixture('mxfp4'));
     const [, mixture] = summary.sublayers;
     const [weights, biases, router] = [4 * 3 * 32 * 64, 4 * (64 + 64), 4 * 65];
@@ -161,7 +161,7 @@ describe('a quantized model', () => {
     expect(summary.quantization).toMatchObject({ method: 'mxfp4', bits: 4, groupSize: 32 });
   });
 
-  it('is refused with the field where it does not say how it is quantized', async () => {
+  it('is refused with the field if its quantization is not described', async () => {
     expect((await refusal(withFields('awq', undefined))).message).toMatch(
       /quantization_config: The weights are quantized \(.*qweight\), but the field is missing.*quant_config\.json/,
     );
@@ -202,7 +202,7 @@ describe('a quantized model', () => {
     expect((await refusal(withHeader(name, from, to))).message).toMatch(message);
   });
 
-  it('is not run where there are more words than its bits fill', async () => {
+  it('is not run if it has more words than its bits fill', async () => {
     const group = { weights: { num_bits: 2, type: 'int' }, targets: ['Linear'] };
     const model = await openModel(withFields('compressed-int3', { config_groups: { all: group } }));
     expect(() => {
@@ -267,7 +267,7 @@ describe('a form that is inspected only', () => {
   ];
 
   it.each(inspected)(
-    '%s is listed, and refused with the remedy when it is to run',
+    '%s is listed, and refused with the fix when run',
     async (_, path, text, dtypes) => {
       const model = await openModel(path);
       const { quantization, sublayers, warnings } = model.summary;
@@ -305,7 +305,7 @@ describe('a form that is inspected only', () => {
         field: 'quantization_config',
       },
     ],
-  ])('%j is refused when it is to run', async (fields, why) => {
+  ])('%j is refused when run', async (fields, why) => {
     const model = await openModel(withFields('compressed-int4', fields));
     expect(() => {
       model.requireRunnable();
@@ -390,7 +390,7 @@ describe('pruning a quantized model', () => {
     });
   });
 
-  it('is refused where patterns name blocks by number', async () => {
+  it('is refused if patterns name blocks by number', async () => {
     const ignore = ['lm_head', 're:.*layers\\.(0|1)\\.mlp.*'];
     const folder = withFields('compressed-int8', { ignore });
     const removed = ['block.0.attention', 'block.0.feedforward'];
@@ -398,7 +398,7 @@ describe('pruning a quantized model', () => {
     expect(error.message).toMatch(/config\.json: quantization_config\.ignore: .*by number/);
   });
 
-  it('is refused where rules of GPTQModel name blocks by number', async () => {
+  it('is refused if rules of GPTQModel name blocks by number', async () => {
     const folder = withFields('gptq-8-v2', { dynamic: { '+:.*\\.1\\..*': { bits: 8 } } });
     const removed = ['block.0.attention', 'block.0.feedforward'];
     const error = await rejection(prune(folder, removed, join(root, 'dynamic')));

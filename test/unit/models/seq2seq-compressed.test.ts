@@ -98,7 +98,7 @@ describe('an encoder–decoder model', async () => {
   });
 
   it.each(['int8', 'int4', 'lowrank:50%:covariance', 'mpo:50%'])(
-    'is compressed by %s, fitted to what goes into both towers',
+    'is compressed by %s, fitted to the inputs of both towers',
     async (method) => {
       const { choices } = chooseForAll(model.model, parseCompression(method), {});
       const calibration = { request: { file: text, sequences: 4, length: 32 }, bundledText: text };

@@ -83,7 +83,7 @@ describe.each(written)('%s', (name) => {
   it.each([
     ['whole blocks', [...encoderBlock, ...decoderBlock]],
     ['single sublayers', single],
-  ])('loses %s, and opens again', async (label, removed) => {
+  ])('opens again without %s', async (label, removed) => {
     const expected = await encoderOutput(folder, golden.examples, removed);
     const isWhole = label === 'whole blocks' && !keepsBlocks.has(name);
     const written = await prune(folder, removed, join(out, `${name}-${label}`));
@@ -121,7 +121,7 @@ describe.each(written)('%s', (name) => {
 });
 
 describe('an encoder–decoder model', () => {
-  it('that needs a modeling file says which transformers reads it', async () => {
+  it('with a modeling file names the transformers version that reads it', async () => {
     const { path } = await prune(seq2seqFixture('t5'), single, join(out, 'too-old'));
     const text = readFileSync(join(path, 'modeling_espalier.py'), 'utf8');
     expect(text).toContain('past_seen_tokens=past');
@@ -130,7 +130,7 @@ describe('an encoder–decoder model', () => {
     );
   });
 
-  it('keeps the bias by distance of a first block that goes', async () => {
+  it('keeps the relative position bias of a removed first block', async () => {
     const { path } = await prune(seq2seqFixture('t5'), encoderBlock, join(out, 'bias'));
     const { checkpoint } = (await openModelFiles(path)).headers as {
       checkpoint: { tensors: ReadonlyMap<string, { shape: readonly number[] }> };
@@ -141,7 +141,7 @@ describe('an encoder–decoder model', () => {
     expect(readConfig(path)).not.toHaveProperty('espalier');
   });
 
-  it('is read as source and target where it is given a text', async () => {
+  it('splits a text into source and target', async () => {
     const folder = withLetters('t5', join(out, 'with-tokenizer'));
     const text = join(out, 'text.txt');
     writeFileSync(text, 'the model reads a text and the text is long enough\n'.repeat(40));
@@ -174,7 +174,7 @@ describe('an encoder–decoder model', () => {
     });
   });
 
-  it('says what it cannot do', async () => {
+  it('lists unsupported operations', async () => {
     const t5 = await openModelFiles(seq2seqFixture('t5'));
     expect(t5.capabilities).toMatchObject({
       run: { able: true },
@@ -225,7 +225,7 @@ describe('an encoder–decoder model', () => {
     );
   });
 
-  it('without any sublayer of the encoder gives the norm of what that reads', async () => {
+  it('without any sublayer of the encoder returns the norm of its input', async () => {
     const folder = seq2seqFixture('t5');
     const { examples } = seq2seqGolden('t5');
     const { summary } = await openModel(folder);
@@ -246,7 +246,7 @@ describe('an encoder–decoder model', () => {
     expect(subject).toMatchObject({ file: join(folder, 'config.json'), field });
   });
 
-  it('has the last hidden states where there is no head', async () => {
+  it('returns the last hidden states if there is no head', async () => {
     const folder = withFields('pegasus', { architectures: ['PegasusModel'] });
     const { model } = await openModelFiles(folder);
     expect(model.output).toMatchObject({ name: 'last_hidden_state', givesScores: false });

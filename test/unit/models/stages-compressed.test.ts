@@ -81,7 +81,7 @@ describe('a model of stages that is compressed', () => {
     },
   );
 
-  it.each(models)('%s can be compressed and repaired, and says what it cannot', async (name) => {
+  it.each(models)('%s can be compressed and repaired, with the exceptions listed', async (name) => {
     const { capabilities } = await openModelFiles(stagedFixture(name));
     expect(capabilities).toMatchObject({
       compress: { able: true },

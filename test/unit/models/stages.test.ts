@@ -71,7 +71,7 @@ describe.each(stagedNames)('%s', (name) => {
   });
 
   if (!written.includes(name)) return;
-  it('loses a whole block as its config.json can say it, and single sublayers', async () => {
+  it('can be pruned of a whole block through its config.json, and of single sublayers', async () => {
     const { summary } = await openModel(folder);
     const counts = knownStaged(name)?.config.pruned !== undefined;
     const ids = summary.sublayers.filter(({ block }) => block === 1).map(({ id }) => id);
@@ -105,7 +105,7 @@ describe('a model of stages', () => {
     },
   );
 
-  it('names the class of its head where config.json names none', async () => {
+  it('names the class of its head if config.json names none', async () => {
     const folder = withFields('mobilenet_v2', { architectures: undefined });
     const { sublayers } = (await openModel(folder)).summary;
     const { path } = await prune(folder, [sublayers[0]?.id ?? ''], join(out, 'unnamed'), {
@@ -126,7 +126,7 @@ describe('a model of stages', () => {
     });
   });
 
-  it('of convolutions alone says that it cannot be compressed, repaired or patched', async () => {
+  it('of convolutions alone reports that it cannot be compressed, repaired or patched', async () => {
     const { capabilities, model } = await openModelFiles(stagedFixture('resnet'));
     expect(capabilities).toMatchObject({
       run: { able: true },

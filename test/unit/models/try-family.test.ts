@@ -55,7 +55,7 @@ async function computeLogits(folder: string): Promise<Float32Array> {
 }
 
 describe('a model of an unknown type', () => {
-  it('opens as the family that it follows, and says that this is a guess', async () => {
+  it('opens as the matching family, marked as a guess', async () => {
     const silent = ['vocab_size', 'num_key_value_heads', 'tie_word_embeddings'];
     const lacking = Object.fromEntries(silent.map((field) => [field, undefined]));
     const folder = unknownModel('renamed', lacking);
@@ -121,7 +121,7 @@ describe('a model of an unknown type', () => {
     });
   });
 
-  it('opens as the family that predicts a text, where tensors cannot tell', async () => {
+  it('opens as the family that predicts a text best, if tensors are ambiguous', async () => {
     const folder = unknownModel('interleaved');
     const file = join(folder, 'model.safetensors');
     const { tensors } = await openSafetensors(file);
@@ -146,7 +146,7 @@ describe('a model of an unknown type', () => {
     await expect(asHelium).rejects.toFailWith({ code: 'guessed-family-wrong', file: 'turned' });
   });
 
-  it('is refused where it does not predict a text', async () => {
+  it('is refused if it does not predict a text', async () => {
     const folder = unknownModel('permuted');
     const file = join(folder, 'model.safetensors');
     const { tensors } = await openSafetensors(file);

@@ -15,7 +15,7 @@ const ids = Int32Array.from([5, 9, 13, 21, 34, 8, 3, 60, 17, 44, 29, 11]);
 /** Of blocks 0 and 2, which blocks 3 and 5 use as well. */
 const shared = { module: 'shared_transformer', users: [0, 2, 3, 5], turns: 2 };
 
-it('a shared module goes on to the first of its users that stays', () => {
+it('a shared module moves to the first remaining user', () => {
   const place = (block: number, rest: string, blocks: readonly number[]) =>
     sharedTensorName(shared, { block, rest }, blocks);
   expect(keepsTurns(shared, [0, 1, 2, 3])).toBe(true);
@@ -46,7 +46,7 @@ it.each([
   );
 });
 
-it('keeps what blocks share, once, and says where turns would change', async () => {
+it('keeps weights shared by blocks once, and reports changed turns', async () => {
   const removed = ['block.0.attention', 'block.0.mixer', 'block.2.attention', 'block.2.mixer'];
   const { path } = await prune(folder, removed, join(out, 'last'));
   const { tensors } = await openSafetensors(join(path, 'model.safetensors'));
@@ -60,7 +60,7 @@ it('keeps what blocks share, once, and says where turns would change', async () 
   expect((await rejection(first)).message).toMatch(/alternate between shared transformers/);
 });
 
-it('without a mixer nothing of what its block shares is felt', async () => {
+it('the shared module has no effect in a block without its SSM layer', async () => {
   const model = await openModel(folder);
   const [mixer, both] = await Promise.all([
     computeOutputs(model, [ids], ['block.2.mixer']),

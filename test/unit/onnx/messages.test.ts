@@ -23,7 +23,7 @@ function storedNode(): NodeProto {
   );
 }
 
-test('a copy keeps unknown fields, and what is not set has its default', () => {
+test('a copy keeps unknown fields, and missing fields have their defaults', () => {
   const node = storedNode();
   const copy = copyWith(node, { output: ['other'] });
   expect(copy.domain).toBe('');

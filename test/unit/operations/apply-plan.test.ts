@@ -27,7 +27,7 @@ const plan: Plan = {
   remove: ['block.1.attention'],
 };
 
-it('tells how far the comparison with the original is', async () => {
+it('reports the progress of the comparison with the original', async () => {
   const stages = new Set<string>();
   const result = await applyAndMeasure(
     {
@@ -99,7 +99,7 @@ it('judges by the speed here and by a task with shots', async () => {
   expect(warnings.join()).toMatch(/5 examples to choose few-shot examples from, fewer than 9/);
 });
 
-it('keeps the written model where the comparison is cancelled, and says so', async () => {
+it('keeps the written model if the comparison is canceled, and says so', async () => {
   const out = join(folder, 'cancelled');
   const cancellation = { isCancellationRequested: false };
   const warnings: string[] = [];
@@ -132,7 +132,7 @@ it('keeps the written model where the comparison is cancelled, and says so', asy
   expect(keepsLimits(result)).toBe(false);
 });
 
-it('keeps the written model where the models cannot be compared, and says why', async () => {
+it('keeps the written model if the models cannot be compared, and explains why', async () => {
   const graph = join(folder, 'graph.onnx');
   await cp(onnxFixture('gpt2-merged'), graph);
   // Its graph does not say that it has 64 positions; the comparison's windows are longer.

@@ -58,7 +58,7 @@ const shape = { fields, rules: [] };
 const name = asFlag(fields);
 
 describe('buildRequest', () => {
-  it('fills in defaults below settings below what is given', () => {
+  it('prefers given values over settings over defaults', () => {
     const request = buildRequest(shape, { model: 'm', mode: 'slow' }, { settings: { count: 5 } });
     expect(request).toEqual({
       model: 'm',
@@ -212,7 +212,7 @@ describe('rules', () => {
 
 describe('operations', () => {
   it.each(operations.map((operation) => [operation.id, operation as unknown as AnyOperation]))(
-    '%s says everything of its fields',
+    '%s describes all of its fields',
     (id, { fields: own, rules, title, summary }) => {
       expect(id).toMatch(/^[a-z]+([- ][a-z]+)*$/);
       expect(title).toMatch(/^[A-Z]/);

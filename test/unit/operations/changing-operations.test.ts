@@ -66,7 +66,7 @@ describe('repair', () => {
     expect(quick?.text.sequences).toBe(repairEfforts.quick.sequences);
   });
 
-  it('passes on what is given', async () => {
+  it('forwards its arguments', async () => {
     const epochs = 5;
     const training = { batch: 2, rate: 0.1, seed: 7 };
     const request = await asked({
@@ -132,7 +132,7 @@ describe('patch', () => {
     });
   });
 
-  it('passes on what is given', async () => {
+  it('forwards its arguments', async () => {
     const request = await asked({
       ...{ graphs: 2, programs: 30, epochs: 4, batch: 8, rate: 0.5, seed: 3, anyway: true },
       ...{ plan: '/p.plan.json', format: 'onnx', overwrite: true, calibration: 'random' },

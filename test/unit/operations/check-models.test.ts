@@ -49,7 +49,7 @@ describe('models of a job', () => {
     await check(...asked);
   });
 
-  it('are both checked where two are compared, and GGUF files too', async () => {
+  it('are both checked in a comparison, GGUF files included', async () => {
     const model = ggufFixture('llama-rope.gguf');
     await expect(check('evaluate', { model: sample, against: mute })).rejects.toThrow(/mute/);
     await expect(check('evaluate', { model: sample, against: model })).rejects.toThrow(

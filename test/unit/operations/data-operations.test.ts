@@ -30,7 +30,7 @@ const write = async (given: GivenOf<typeof exportData.fields>): Promise<Exported
 const select = async (given: GivenOf<typeof selectData.fields>): Promise<number> =>
   (await selectData.run(buildRequest(selectData, { scores, ...given }), context)).kept;
 
-describe('what a data map writes', () => {
+describe('files written by a data map', () => {
   beforeAll(async () => {
     cpSync(strokes, data, { recursive: true });
     const { name, fingerprint, classNames, labels, size } = await openDataset(data);
@@ -92,7 +92,7 @@ describe('what a data map writes', () => {
     });
   });
 
-  it('says what cannot be', async () => {
+  it('reports invalid combinations', async () => {
     const out = at('none.json');
     await expect(select({ keep: 1, unbalanced: true, only: [], out })).rejects.toFailWith({
       code: 'no-example-chosen',

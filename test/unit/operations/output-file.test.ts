@@ -83,7 +83,7 @@ it.each(written)(
   },
 );
 
-it('says how a file may be called', async () => {
+it('lists the allowed extensions', async () => {
   await expect(ask('plan', at('small.json'))).rejects.toThrow(
     'out: The name small.json does not end with .plan.json. Name a plan such as small.plan.json.',
   );

@@ -43,7 +43,7 @@ it('names its jobs in panels of models, and has steps for each report', () => {
   }
 });
 
-it('updates panels by what a result is about', () => {
+it('updates the panels that show the result', () => {
   const updates = (id: string, result: object, request: object) =>
     declared.find((one) => one.id === id)?.presentation?.updates?.(result, request);
   expect(updates('patch', { sublayer: 'block.0.feedforward' }, {})).toEqual([]);
@@ -114,7 +114,7 @@ const plan = {
   remove: ['block.0', 'block.1'],
 } as never;
 
-it('says what a plan does to perplexity, next to the original', () => {
+it("shows perplexity after a plan next to the original's", () => {
   const original = { ...evaluation, perplexity: 10 };
   const request = { model: 'm', plan };
   const reported = evaluationOutcome(evaluation, { name: 'M', request, original });

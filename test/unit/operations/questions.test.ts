@@ -5,7 +5,7 @@ import { isJob, runsOrWrites } from '../../../extension/services/jobs/operations
 
 const declared: readonly { readonly id: string; readonly trust: string }[] = questions;
 
-it('questions need no workspace trust, unless they say so, and are no jobs', () => {
+it('questions need no workspace trust unless declared, and are no jobs', () => {
   expect(declared.map(({ id }) => id)).toEqual([...new Set(declared.map(({ id }) => id))]);
   for (const { id, trust } of declared) {
     expect(isJob(id), id).toBe(false);

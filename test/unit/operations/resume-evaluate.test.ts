@@ -93,7 +93,7 @@ it.each([
   ['two models side by side', { text, wholeText: true, length: 64, plan, against: model }],
   ['a task', { task: join(tasks, 'choices.jsonl') }],
   ['the last words of a task', { task: join(tasks, 'lm-eval/lambada_openai.jsonl') }],
-])('goes on with %s where it stopped, to the same numbers', async (_, given) => {
+])('resumes %s with the same numbers', async (_, given) => {
   const whole = await run(given);
   expect(whole.reported).toEqual([]);
   const journal = readJournal(given);
@@ -109,7 +109,7 @@ it.each([
   expect(existsSync(journal)).toBe(false);
 });
 
-it('goes on with the second model of a task, and with answers that are written', async () => {
+it('resumes with the second model of a task, and with generated answers', async () => {
   const given = { task: join(tasks, 'choices.jsonl'), plan, against: model };
   const whole = await run(given);
   // Both models run as much, and the first is done.
@@ -126,7 +126,7 @@ it('goes on with the second model of a task, and with answers that are written',
   expect(readNumbers(others.result)).toEqual(readNumbers(answered.result));
 });
 
-it('takes nothing of another text, model or setting, and a text leaves what is saved of a task', async () => {
+it('reuses nothing of another text, model or setting, and keeps the saved progress of a task', async () => {
   const given = { text, wholeText: true, length: 64 };
   const task = { task: join(tasks, 'choices.jsonl') };
   await run(task, 0.6);
@@ -147,7 +147,7 @@ it('takes nothing of another text, model or setting, and a text leaves what is s
   expect((await run(task)).reported).toEqual(['Continues where an earlier run stopped.']);
 });
 
-it('runs where nothing can be saved', async () => {
+it('runs if nothing can be saved', async () => {
   writeFileSync(join(folder, 'no-folder'), '');
   vi.stubEnv('XDG_CACHE_HOME', join(folder, 'no-folder'));
   const { result, reported } = await run({ task: join(tasks, 'choices.jsonl') });
@@ -165,7 +165,7 @@ it('runs where nothing can be saved', async () => {
   expect(others.reported).toEqual([expect.stringMatching(/^Progress is not saved: /)]);
 });
 
-it('says at once that a result cannot be written', async () => {
+it('reports immediately that a result cannot be written', async () => {
   const out = join(folder, 'missing', 'x.evaluation.json');
   const { error, sequences } = await run({ text, length: 64, out });
   expect(String(error)).toMatch(/Choose an output in a folder/);

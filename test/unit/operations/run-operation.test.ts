@@ -67,7 +67,7 @@ describe('a folder to write', () => {
     async (name) => {
       const out = join(folder, name);
       await expect(progressBefore(prune, { out, remove: 1 })).rejects.toThrow(
-        `out: ${name} is the name of a file, but a folder is written. Name the folder, such as ${name.split('.')[0] ?? ''}.`,
+        `out: ${name} is a file name, but the output is a folder. Name the folder, such as ${name.split('.')[0] ?? ''}.`,
       );
     },
   );
@@ -89,7 +89,7 @@ describe('before an operation begins', () => {
     vi.restoreAllMocks();
   });
 
-  it('says how long a search takes, the longer the more it searches', async () => {
+  it('estimates the time of a search, longer for more work', async () => {
     const [short] = await progressBefore(profile, { remove: 1 });
     const [long, ...more] = await progressBefore(profile, {
       search: 'naive',
@@ -103,14 +103,14 @@ describe('before an operation begins', () => {
     expect((long?.secondsLeft ?? 0) / (short?.secondsLeft ?? 1)).toBeGreaterThan(100);
   });
 
-  it('says so of an evaluation by the size of the text', async () => {
+  it('estimates an evaluation by the size of the text', async () => {
     const text = join(folder, 'long.txt');
     writeFileSync(text, 'the quick brown fox jumps over the lazy dog. '.repeat(20_000));
     const [told] = await progressBefore(evaluate, { text, wholeText: true });
     expect(told?.secondsLeft).toBeGreaterThan(0.5);
   });
 
-  it('says so of scoring a text by its windows, or by the size of the text', async () => {
+  it('estimates scoring a text by its windows, or by the size of the text', async () => {
     const [some] = await progressBefore(scoreText, { windows: 30, length: 128 });
     const [all] = await progressBefore(scoreText, { length: 128 });
     // The text that comes with Espalier has some 30 thousand tokens.
@@ -119,30 +119,30 @@ describe('before an operation begins', () => {
     expect(ratio).toBeLessThan(30);
   });
 
-  it('says nothing of a text that is not there', async () => {
+  it('returns no estimate for a missing text', async () => {
     expect(await progressBefore(scoreText, { text: join(folder, 'no-text.txt') })).toEqual([]);
   });
 
-  it('says nothing where there is little to do', async () => {
+  it('returns no estimate for little work', async () => {
     expect(await progressBefore(profile, { remove: 1, sequences: 1, length: 8 })).toEqual([]);
   });
 
-  it('says nothing where a plan says what to remove', async () => {
+  it('returns no estimate if a plan lists the removals', async () => {
     expect(await progressBefore(prune, { plan: 'some.plan.json', out: 'x' })).toEqual([]);
   });
 
-  it('leaves it to the run to say what is wrong', async () => {
+  it('leaves errors to the run', async () => {
     expect(await progressBefore(profile, { model: join(folder, 'no-model') })).toEqual([]);
   });
 
-  it('says nothing where an earlier run has saved an unknown part', async () => {
+  it('returns no estimate if an earlier run has saved an unknown part', async () => {
     const out = join(folder, 'some.layerprofile.json');
     writeFileSync(documentJournal(out), '{}\n');
     expect(await progressBefore(profile, { out })).toEqual([]);
   });
 });
 
-describe('what a finished run tells of the next', () => {
+describe('estimates from finished runs', () => {
   const environment = {
     open: async (path: string) => models.open(path),
     samples: dirname(sample),
@@ -180,7 +180,7 @@ describe('what a finished run tells of the next', () => {
     ...more,
   });
 
-  it('is what a quiet machine would have taken', async () => {
+  it('are the time on a quiet machine', async () => {
     const one = given('loaded.sensitivity.json', { blocks: ['0-4'], methods: ['int8:32'] });
     load.perCore = [3, 6, 1];
     await finish(sensitivity, one, 100);
@@ -271,7 +271,7 @@ describe('what a finished run tells of the next', () => {
     ).toBeUndefined();
   });
 
-  it('is nothing for far more work than that of a run which may have taken as long to start', async () => {
+  it('is missing for far more work than a run that was mostly startup', async () => {
     const some = (windows: number) => given('y.textscores.json', { windows, length: 128 });
     await finish(scoreText, some(4), 8);
     expect(await known(scoreText, some(4))).toBeCloseTo(8);

@@ -42,7 +42,7 @@ async function profiled(
 
 const ordered = ({ rounds }: LayerProfile): string[] => rounds.map(({ removed }) => removed);
 
-describe('what a profile removes at a time', () => {
+describe('units that a profile removes', () => {
   it('is whole blocks of a GGUF file that allows only those', async () => {
     const { found, warned } = await profiled(ggufFixture('gemma3.gguf'));
     expect(found.settings.granularity).toBe('block');
@@ -51,7 +51,7 @@ describe('what a profile removes at a time', () => {
     expect(warned).toEqual([]);
   });
 
-  it('is sublayers of a GGUF file that loses some, in an order of these, with the distance of each', async () => {
+  it('are sublayers of a GGUF file that allows some, ordered, with the distance of each', async () => {
     const { found, warned } = await profiled(ggufFixture('llama.gguf'));
     expect(found.settings.granularity).toBe('sublayer');
     // After its attention is removed, the rest of the block can be removed as a block.
@@ -61,7 +61,7 @@ describe('what a profile removes at a time', () => {
     expect(warned).toEqual([expect.stringMatching(/^3 of 4 candidates can't be removed alone/)]);
   });
 
-  it('is what can go together, where each could alone', async () => {
+  it('are limited to combinations that can be written', async () => {
     // Three blocks of the encoder and two of the decoder, which llama.cpp wants no more of.
     const { found, warned } = await profiled(t5File('t5-gated'));
     expect(found.settings.granularity).toBe('block');
@@ -81,7 +81,7 @@ describe('what a profile removes at a time', () => {
     );
   });
 
-  it('is sublayers where nothing can be written, with the reason, and where all can', async () => {
+  it('are sublayers if nothing can be written, with the reason, or if all can', async () => {
     const none = await profiled(encoderFile('nomic-bert'));
     expect(none.found.settings.granularity).toBe('sublayer');
     expect(none.found.rounds.length).toBeGreaterThan(0);

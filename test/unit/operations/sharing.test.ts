@@ -8,14 +8,14 @@ describe('who shares the work, as the editor sets it', () => {
   const settings = { workers: 3, queue: 'redis://host' };
   const models = { model: 'small', teacher: 'large', out: 'repaired' };
 
-  it('is the queue where one is set, else processes', () => {
+  it('is the queue if one is set, otherwise processes', () => {
     const both = buildRequest(profile, { model: 'm' }, { settings });
     expect(both).toMatchObject({ queue: 'redis://host', workers: 1 });
     const { workers } = buildRequest(profile, { model: 'm' }, { settings: { workers: 3 } });
     expect(workers).toBe(3);
   });
 
-  it('is left open for a sensitivity profile until somebody says a number', () => {
+  it('is undecided for a sensitivity profile until a number is given', () => {
     const request = buildRequest(sensitivity, { model: 'm' }, {});
     expect(request.workers).toBeUndefined();
     const set = buildRequest(sensitivity, { model: 'm' }, { settings: { workers: 3 } });
@@ -35,7 +35,7 @@ describe('who shares the work, as the editor sets it', () => {
     );
   });
 
-  it('is refused on the command line where sublayers wait for each other', () => {
+  it('is refused on the command line if sublayers depend on each other', () => {
     const name = asFlag(repair.fields);
     for (const given of [{ workers: 2 }, { queue: 'redis://host' }]) {
       expect(() => buildRequest(repair, { ...models, ...given }, { name })).toThrow(

@@ -39,7 +39,7 @@ describe('types of GGUF tensors', () => {
   it.each([
     ['of the plan', { types: { 'blk.0.ffn_down.weight': 'Q8_0' } }, {}, 'types'],
     ['of the request', {}, { types: { mix: 'Q8_0' } }, 'type'],
-  ] as const)('%s are refused where the plan compresses', async (_, planned, asked, field) => {
+  ] as const)('%s are refused if the plan compresses', async (_, planned, asked, field) => {
     const source = fixture('llama-gqa-untied');
     const plan: Plan = {
       ...{ format: 'espalier.plan', version: 1, model: { path: source }, remove: [] },

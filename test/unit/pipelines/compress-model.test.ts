@@ -69,7 +69,7 @@ describe('compressing with patches and removals', () => {
       /layers\.0\.mlp|layers\.1\./.test(tensor),
     );
 
-  it('calibrates on what runs in their places', async () => {
+  it('calibrates on the layers that replace them', async () => {
     const { hiddenSize = 0 } = (await openModel(source)).summary;
     const patch = await patchMaker(root)(hiddenSize, 4);
     const removedAttention = 'block.0.attention';
@@ -109,7 +109,7 @@ describe('compressing with patches and removals', () => {
   });
 });
 
-it('rounds skipped layers as `then` says', async () => {
+it('quantizes skipped layers with `then`', async () => {
   const model = await openModel(source);
   const { choices } = chooseForAll(model, parseCompression('int8:0+int8'), { skip: ['down'] });
   const roles = new Map(listLayers(model).map(({ id, role }) => [id, role]));
@@ -138,7 +138,7 @@ describe('compressing embedding and head', () => {
   });
 
   it.each(['int8', 'lowrank:50%+int4', 'int4:16:rtn-asymmetric'])(
-    'with %s takes one form where they are one',
+    'with %s uses one encoding for tied matrices',
     async (method) => {
       const model = await openModel(tied);
       const { choices } = chooseForAll(model, parseCompression(method), {
@@ -168,7 +168,7 @@ describe('compressing embedding and head', () => {
     },
   );
 
-  it('stores what is one twice where one alone is compressed, and says so', async () => {
+  it('unties a matrix if only one use is compressed, and says so', async () => {
     const { summary } = await openModel(tied);
     const choices = [{ tensor: 'lm_head.weight', method: 'int8', level: 0 }] as const;
     for (const layout of ['auto-map', 'dense'] as const) {
@@ -183,7 +183,7 @@ describe('compressing embedding and head', () => {
     }
   });
 
-  it('goes on where it was stopped', async () => {
+  it('resumes after a stop', async () => {
     const choices = [
       ...(await choicesFor(source, 'int8')).slice(0, 2),
       ...['model.embed_tokens.weight', 'lm_head.weight'].map((tensor): CompressionChoice => ({
@@ -216,7 +216,7 @@ describe('compressing embedding and head', () => {
     });
   });
 
-  it('is refused where the method is none for them, or there is none', async () => {
+  it('is refused if the method does not support them, or there are none', async () => {
     const choosing = async (path: string, method: string, place: 'embedding' | 'head') => {
       const model = await openModel(path);
       return (): unknown =>
@@ -276,7 +276,7 @@ describe('compressing a model', () => {
     ).toBeLessThan(1e-5);
   });
 
-  it('runs matrix product operators as the costs of the machine tell', async () => {
+  it('runs matrix product operators in the faster way on this machine', async () => {
     for (const [slower, run] of [
       [0.01, 'chained'],
       [100, 'contracted'],
@@ -301,7 +301,7 @@ describe('compressing a model', () => {
     }
   });
 
-  it('spreads low ranks over layers, with as many weights together', async () => {
+  it('distributes ranks over layers, with the same total number of weights', async () => {
     const model = await openModel(source);
     const given = await request('lowrank:50%');
     const [first, ...others] = given.choices;

@@ -97,8 +97,8 @@ beforeAll(async () => {
   qwen = await measured('qwen2');
 });
 
-describe('what a GGUF file can lack', () => {
-  it('depends on what llama.cpp loads', () => {
+describe('removals that a GGUF file supports', () => {
+  it("depend on llama.cpp's loader", () => {
     const attention = (block: number): string[] => [`block.${block}.attention`];
     const whole = (block: number): string[] => [...attention(block), `block.${block}.feedforward`];
     expect(qwen.table.gguf?.removable).toEqual([0, 1, 2, 3].map(whole));
@@ -143,7 +143,7 @@ describe('one plan of removals, widths and types', () => {
     expect((counts.get('Q8_0') ?? 0) + (counts.get('Q4_0') ?? 0)).toBe(quantized.length);
   });
 
-  it('has one width per kind where llama.cpp reads one', async () => {
+  it('has one width per kind if llama.cpp reads one', async () => {
     const { table } = qwen;
     const removable = table.model.sublayers.map(({ id }) => ({ sublayer: id, distance: 1e3 }));
     const limits = [{ unit: 'parameters', ratio: 0.75 } as const];

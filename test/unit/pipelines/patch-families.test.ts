@@ -107,7 +107,7 @@ describe('patches in decoders of every family', () => {
     expect(relativeError(await computeLogits(written, rows), without)).toBeGreaterThan(1e-4);
   });
 
-  it('reads the input of the block where branches run in parallel', async () => {
+  it('reads the input of the block for parallel branches', async () => {
     const source = fixture('cohere');
     const model = await openModel(source);
     const patches = await patchesAt(model, ['block.0.feedforward']);

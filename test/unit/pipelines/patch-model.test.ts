@@ -117,7 +117,7 @@ describe('a model with patches', () => {
     },
   );
 
-  it('keeps its patches where other sublayers go, and loses one that goes', async () => {
+  it('keeps its patches when other sublayers are removed, and drops the patch of a removed one', async () => {
     const source = await random();
     const [one, two, three] = [fresh(), fresh(), fresh()];
     const patches = new Map([['block.1.attention', await somePatch(16)]]);
@@ -135,7 +135,7 @@ describe('a model with patches', () => {
     expect(relativeError(await computeLogits(three, rows), without)).toBeLessThan(1e-6);
   });
 
-  it('is refused where a patch cannot stand', async () => {
+  it('is refused for unsupported sublayers', async () => {
     const patch = await somePatch(16);
     const at = async (path: string, id: string, more = {}) =>
       prune(path, [], fresh(), { patches: new Map([[id, patch]]), ...more });
@@ -148,7 +148,7 @@ describe('a model with patches', () => {
     });
   });
 
-  it('is not opened where the graph in config.json is damaged', async () => {
+  it('is not opened if the graph in config.json is damaged', async () => {
     const out = fresh();
     const patches = new Map([['block.1.attention', await somePatch(16)]]);
     await prune(await random(), [], out, { patches });
@@ -173,7 +173,7 @@ describe('patching a sublayer', () => {
     result = await patchAt(given, unattended);
   });
 
-  it('compares all kinds, lowers the error and writes what it says', async () => {
+  it('compares all kinds, reduces the error and writes the reported patch', async () => {
     expect(result.standings.map(({ kind }) => kind)).toEqual([...patchKinds]);
     const of = Object.fromEntries(result.standings.map((one) => [one.kind, one]));
     expect(of['graph']?.error).toBeLessThan(1);
@@ -189,7 +189,7 @@ describe('patching a sublayer', () => {
     expect(existsSync(workFolder(given.out, 'patch'))).toBe(false);
   });
 
-  it('writes nothing where something simpler is as good', async () => {
+  it('writes nothing if something simpler is as good', async () => {
     // Without training, the last layer alone is fitted: the whole linear map has more to fit with.
     const given = request(await random(), {
       anyway: false,
@@ -202,7 +202,7 @@ describe('patching a sublayer', () => {
     expect(existsSync(workFolder(given.out, 'patch'))).toBe(false);
   });
 
-  it('goes on where it was stopped, to the same model', async () => {
+  it('resumes to the same model', async () => {
     const again = request(await random(), several);
     const after = 4 * again.fitting.epochs;
     const stopping: RecordedContext = new RecordedContext(({ stage, done }) => {
@@ -268,7 +268,7 @@ describe('patching a sublayer', () => {
     });
   });
 
-  it('puts a patch into a plan that is there, and keeps all else', async () => {
+  it('adds a patch to an existing plan, and keeps everything else', async () => {
     const source = await random();
     const plan = join(root, 'more.plan.json');
     const read = () => parsePlan(readFileSync(plan, 'utf8'), plan);
@@ -307,7 +307,7 @@ describe('patching a sublayer', () => {
     expect(existsSync(given.out)).toBe(false);
   });
 
-  it('is refused before any work where the result could not be written', async () => {
+  it('is refused before any work if the result could not be written', async () => {
     const source = await random();
     const absent = request(source, { sublayer: 'block.7.attention' });
     await expect(patchAt(absent, unattended)).rejects.toFailWith({

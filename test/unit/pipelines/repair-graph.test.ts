@@ -109,7 +109,7 @@ describe('repair of a graph', () => {
     expect(relativeError(whole, repaired)).toBeLessThan(rounds);
   });
 
-  it.each(['bert-classes', 'bert-plain'])('is that of %s, a folder of an encoder', async (name) => {
+  it.each(['bert-classes', 'bert-plain'])('equals %s, a folder of an encoder', async (name) => {
     const teacher = encoder(name);
     const model = await openModel(teacher);
     const choices = listLayers(model).map(({ id }) => ({
@@ -127,7 +127,7 @@ describe('repair of a graph', () => {
     expect(lossAfter).toBeLessThan(lossBefore);
   });
 
-  it('leaves alone what has operators without gradient, and says which', async () => {
+  it('skips operators without gradient, and names them', async () => {
     const model = await compressed('bert-fused', { method: 'lowrank', level: 4 });
     const warnings: string[] = [];
     const context = {

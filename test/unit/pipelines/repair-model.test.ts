@@ -139,7 +139,7 @@ describe('repair', () => {
     });
   });
 
-  it('goes on where it was stopped, and finds the same', async () => {
+  it('resumes to the same result', async () => {
     const compression = { method: 'lowrank', level: 4 } as const;
     const model = await compressed(compression);
     const whole = (await repaired(compression)).result;
@@ -160,7 +160,7 @@ describe('repair', () => {
     expect(existsSync(savedWork)).toBe(false);
   });
 
-  it('repairs a pruned MoE layer, whose experts may get no token', async () => {
+  it('repairs a pruned MoE layer, even if experts get no token', async () => {
     const mixture = await makeRandomModel({ seed: 22, blocks: 2, modelType: 'mixtral' });
     const model = join(folder, 'pruned-mixture');
     await writeModel(
@@ -216,7 +216,7 @@ describe('repair', () => {
     ).rejects.toFailWith({ code: 'states-unsupported', file: 'pruned', field: 'states' });
   });
 
-  it('goes on within a pass of the full model where it was stopped, and finds the same', async () => {
+  it('resumes within an epoch of the full model to the same result', async () => {
     const model = join(folder, 'pruned-stopped');
     await writeModel(
       {
@@ -256,7 +256,7 @@ describe('repair', () => {
     expect(existsSync(workFolder(join(folder, 'went-on'), 'repair'))).toBe(false);
   });
 
-  it('refuses the full model before any work where it does not fit', async () => {
+  it('refuses full-model training before any work if it does not fit', async () => {
     const model = await compressed({ method: 'lowrank', level: 4 });
     const stages: string[] = [];
     const watching: JobContext = {
@@ -271,7 +271,7 @@ describe('repair', () => {
     expect(stages).toEqual([]);
   });
 
-  it('repairs on the states of the teacher, also where branches run in parallel', async () => {
+  it("repairs from the teacher's states, also for parallel branches", async () => {
     const parallel = await makeRandomModel({ seed: 22, blocks: 2, modelType: 'cohere' });
     const model = join(folder, 'parallel');
     await writeModel(
@@ -289,7 +289,7 @@ describe('repair', () => {
     expect(lossAfter).toBeLessThan(lossBefore);
   });
 
-  it('trains a model as a whole where that fits, and not where it is not wanted', async () => {
+  it('trains the full model if it fits, unless told not to', async () => {
     const compression = { method: 'lowrank', level: 4 } as const;
     const model = await compressed(compression);
     const together = await repaired(compression);
@@ -303,7 +303,7 @@ describe('repair', () => {
     ).rejects.toFailWith({ code: 'training-memory-too-small', file: 'lowrank-4' });
   });
 
-  it('runs the sequences of a step in pieces where memory does not hold all, to the same result', async () => {
+  it('splits the sequences of a step if memory does not fit all, with the same result', async () => {
     const model = join(folder, 'in-pieces');
     await writeModel(
       {
@@ -338,7 +338,7 @@ describe('repair', () => {
     expect(Math.abs(pieces.lossAfter / whole.lossAfter - 1)).toBeLessThan(1e-3);
   });
 
-  it('keeps what it had where training diverges, and says so', async () => {
+  it('keeps the earlier weights if training diverges, and says so', async () => {
     const model = await compressed({ method: 'lowrank', level: 4 });
     const settings = { ...defaultRepair, rate: 1e30 };
     const warnings: string[] = [];
@@ -347,7 +347,7 @@ describe('repair', () => {
     expect(warnings.join()).toMatch(/block\.0\.attention, .*diverged.*--rate/);
   });
 
-  it('writes nothing where nothing is better', async () => {
+  it('writes nothing without an improvement', async () => {
     const model = await compressed({ method: 'lowrank', level: 4 });
     const { written, lossBefore, lossAfter } = await repair(model, 'worse', { epochs: 0 });
     expect(written).toBeNull();

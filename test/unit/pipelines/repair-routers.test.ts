@@ -146,7 +146,7 @@ describe('repair of routers', () => {
     ).rejects.toMatchObject({ subject: { field: 'train' } });
   });
 
-  it('goes on where it was cancelled', async () => {
+  it('resumes after a cancel', async () => {
     const teacher = fixture('mixtral');
     const student = await halved(teacher, 'cancelled');
     let isCancelled = false;

@@ -94,7 +94,7 @@ describe.each(towers)('repair of %s', (name) => {
   const teacher = withLetters(name, join(out, name));
 
   it.each(states.flatMap(([one, by]) => (one === name ? [by] : [])))(
-    'brings what was compressed nearer to the original, on pairs and the states of the %s',
+    'brings compressed layers closer to the original, on pairs and the states of the %s',
     async (states) => {
       const student = await compressed(teacher, `${name}-${states}`, 5);
       const text = { file: pairs, sequences: 12, length: 40 };
@@ -112,7 +112,7 @@ describe.each(towers)('repair of %s', (name) => {
     },
   );
 
-  it('teaches a pruned model what is missing', async () => {
+  it('trains a pruned model to replace the removed parts', async () => {
     const removed = ['block.1.feedforward', 'block.2.attention', 'block.4.attention'];
     const { path } = await prune(teacher, removed, join(out, `${name}-pruned`));
     const text = { file: pairs, sequences: 12, length: 40 };

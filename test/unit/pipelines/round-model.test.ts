@@ -163,7 +163,7 @@ const someIn = (type: WritableType, blocks: readonly number[]): GgufTypes => ({
 });
 
 describe('rounding by error feedback', () => {
-  it('brings a model nearer to its original than importance does, in as many bytes', async () => {
+  it('brings a model closer to its original than importance does, at the same size', async () => {
     const opened = await openModelFiles(sample);
     const { inputs } = await loadModelInputs(request, opened.model, feedback.bundledText, 0);
     const sums = await inputSums(opened, inputs, limits, unattended);
@@ -289,7 +289,7 @@ describe('rounding by error feedback', () => {
     expect(await tensorsIn(fromFile)).toEqual(await tensorsIn(fromFolder));
   });
 
-  it('rounds what a removal leaves', async () => {
+  it('quantizes the layers that remain after a removal', async () => {
     // By names in a GGUF file of the original, in which the second block that is rounded has number 2.
     const types = someIn('Q4_0', [0, 2]);
     const removed = ['block.1.attention', 'block.1.feedforward'];
@@ -323,7 +323,7 @@ describe('distillation', () => {
     ['llama', 'ffn_down', 'Q2_K'],
     ['llama', 'ffn_down', 'Q3_K'],
     ['mixtral', 'ffn_down_exps', 'Q2_K'],
-  ] as const)('writes what it trained: %s, %s, %s', async (modelType, name, type) => {
+  ] as const)('writes the trained weights: %s, %s, %s', async (modelType, name, type) => {
     const folder = await makeRandomModel({
       seed: 3,
       blocks: 3,

@@ -18,7 +18,7 @@ async function defaultSource(
 }
 
 describe('the default calibration', () => {
-  it('is that of a search where a method looks at no directions, or at the nearest inputs alone', async () => {
+  it('equals the text of a search if a method uses no directions, or only the nearest inputs', async () => {
     for (const method of ['int8', 'int4', 'mpo:50%']) {
       expect(await defaultSource(sample, method)).toEqual({ sequences: 10, length: 256 });
     }
@@ -56,7 +56,7 @@ describe('the default calibration', () => {
   });
 });
 
-describe('what somebody asks for', () => {
+describe('requested calibration text', () => {
   const much = { sequences: 96, length: 256, upTo: true };
 
   it('overrides the default, which fills missing fields', () => {

@@ -110,7 +110,7 @@ const attending = await sampled(
 );
 
 describe('heads of a width-pruned ONNX file', () => {
-  it.each(attending)('of %s: those that stay compute what they did', async (name) => {
+  it.each(attending)('of %s: the remaining ones compute the same values', async (name) => {
     const source = onnxFixture(name);
     const before: LayeredModel = await openModel(source);
     // Another head in each block.
@@ -135,7 +135,7 @@ describe('heads of a width-pruned ONNX file', () => {
     }
   });
 
-  it('can go if a node whose result nobody reads takes all of them', async () => {
+  it('can be removed if only an unused node reads all of them', async () => {
     const name = 'llama-legacy';
     const file = await edited(name, 'unread', (nodes) => {
       const weights = nodes.filter(({ opType }) => opType === 'Softmax');
@@ -208,7 +208,7 @@ describe('heads of a width-pruned ONNX file', () => {
     expect(relativeError(actual, expected)).toBeLessThan(1e-5);
   });
 
-  it('go where the graph tells their number in a way of its own', async () => {
+  it('are removed if the graph computes their number in its own way', async () => {
     const source = await edited('bert-dynamo', 'computed', (node) => {
       // Values that the exporter wrote as −1 and as a constant are computed by the graph.
       const reshape = node.find(({ output }) => output[0] === 'view');
@@ -272,7 +272,7 @@ describe('heads of a width-pruned ONNX file', () => {
     expect(error).toBeLessThan(1e-5);
   });
 
-  it('stay where something else depends on their number', async () => {
+  it('stay if another node depends on their number', async () => {
     const source = await edited('bert-dynamo', 'counted', (node) => {
       const at = node.findIndex(({ output }) => output[0] === 'mul_111');
       const made = (opType: string, input: string[], output: string, more = {}) =>

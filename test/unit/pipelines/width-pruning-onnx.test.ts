@@ -45,7 +45,7 @@ describe('a width-pruned ONNX file', () => {
     'vit-legacy',
     'whisper-decoder-dynamo',
     'whisper-encoder-legacy',
-  ])('of %s computes what the original does without the channels', async (name) => {
+  ])('of %s equals the original without the channels', async (name) => {
     const source = onnxFixture(name);
     const model: LayeredModel = await openModel(source);
     const plan = model.summary.sublayers.flatMap(({ id, kind }) =>
@@ -133,7 +133,7 @@ describe('a width-pruned ONNX file', () => {
     expect(error).toFailWith({ code: 'width-not-aligned', file: 'model.onnx', field: 'widths.0' });
   });
 
-  it('of an exporter that lists weights as inputs says their new sizes there', async () => {
+  it('updates the shapes of weights that an exporter lists as inputs', async () => {
     const folder = join(root, 'weights-as-inputs');
     await cp(dirname(onnxFixture('bert-legacy')), folder, { recursive: true });
     const file = join(folder, basename(onnxFixture('bert-legacy')));
@@ -153,7 +153,7 @@ describe('a width-pruned ONNX file', () => {
     expect(relativeError(actual, expected)).toBeLessThan(1e-5);
   });
 
-  it('says its blocks and its widths in config.json where all blocks have the same ones', async () => {
+  it('updates blocks and widths in config.json if all blocks have the same ones', async () => {
     const folder = join(root, 'with-config');
     await cp(dirname(onnxFixture('llama-legacy')), folder, { recursive: true });
     const file = join(folder, 'model.onnx');
@@ -212,7 +212,7 @@ describe('a width-pruned ONNX file', () => {
   });
 
   it.each(['gpt2-legacy', 'mixtral-dynamo', 'resnet-dynamo', 'qwen3-intfour'])(
-    'of %s keeps its channels, which are not told apart',
+    'of %s keeps its channels, which are indistinguishable',
     async (name) => {
       const model: LayeredModel = await openModel(onnxFixture(name));
       const others = model.summary.sublayers.flatMap(({ kind }, index) =>

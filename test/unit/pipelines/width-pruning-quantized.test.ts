@@ -53,7 +53,7 @@ const plans = await Promise.all(
 
 describe('a width-pruned quantized folder', () => {
   it.each(plans.filter(([, plan]) => plan.length > 0))(
-    'of %s holds the same values, without those that go',
+    'of %s keeps the values of the remaining channels',
     async (name, plan) => {
       const source: { model: LayeredModel } = await openModelFiles(quantizedFixture(name));
       const described = await describeWidthPruned(await openModelFiles(quantizedFixture(name)), {
@@ -87,7 +87,7 @@ describe('a width-pruned quantized folder', () => {
     },
   );
 
-  it('can be made where whole words and groups can go', () => {
+  it('is possible if whole words and groups are removed', () => {
     const listKinds = (name: string): string => {
       const plan = plans.find(([one]) => one === name)?.[1] ?? [];
       return [...new Set(plan.map(({ sublayer }) => sublayer.split('.').at(-1)))].join();
@@ -101,7 +101,7 @@ describe('a width-pruned quantized folder', () => {
     expect(['gptq-3', 'compressed-int3'].map(listKinds)).toEqual(['feedforward', 'feedforward']);
   });
 
-  it('is an ordinary model where all feed-forwards lose as many', async () => {
+  it('is a standard model if all MLPs have the same width', async () => {
     const plan = [0, 1].map((block) => ({
       sublayer: `block.${block}.feedforward`,
       remove: '0-31',
@@ -131,7 +131,7 @@ describe('a width-pruned quantized folder', () => {
     expect(error).toFailWith(message);
   });
 
-  it('loses no inputs where the last group is a short one', async () => {
+  it('keeps all inputs if the last group is shorter', async () => {
     const { model }: { model: LayeredModel } = await openModelFiles(quantizedFixture('gptq-3'));
     const [tensor] = model.sublayer(1).width?.tensors.map(({ tensor: one }) => one) ?? [];
     const packed = tensor?.packed;

@@ -25,7 +25,7 @@ describe.each(['t5', 'umt5', 'bart', 'bigbird-pegasus', 'whisper'])(
     const source = seq2seqFixture(name);
     const { examples } = seq2seqGolden(name);
 
-    it('in some feed-forwards computes what the original does without them', async () => {
+    it('of some MLPs equals the original without the channels', async () => {
       const result = await pruneWidths(source, { widths: some }, `${name}-some`);
       expect(result).toMatchObject({ layout: 'auto-map' });
       expect(result.parametersAfter).toBeLessThan(result.parametersBefore);

@@ -69,7 +69,7 @@ describe('a width-pruned model', () => {
     ['llama-gqa-untied', 'onnx', [attention, feedforward]],
     ['llama-gqa-untied', 'gguf', [attention, feedforward]],
   ] as const)(
-    'of %s as %s computes what the original does without them',
+    'of %s as %s equals the original without the channels',
     async (name, format, plan) => {
       const source = fixture(name);
       const changes = { widths: plan };
@@ -86,7 +86,7 @@ describe('a width-pruned model', () => {
     },
   );
 
-  it('says in its config, its manifest and its plan what it lacks', async () => {
+  it('lists removed channels in its config, its manifest and its plan', async () => {
     const source = fixture('llama-gqa-untied');
     const plan = { remove: ['block.0.attention', 'block.0.feedforward'], widths: [attention] };
     const { path, layout } = await pruneWidths(source, plan, 'renumbered');
@@ -103,7 +103,7 @@ describe('a width-pruned model', () => {
     expect((await openModel(again.path)).summary.widths).toEqual({ 'block.0.attention': 1 });
   });
 
-  it('is an ordinary model where all feed-forwards lose as many channels', async () => {
+  it('is a standard model if all MLPs have the same width', async () => {
     const model = await makeRandomModel({ seed: 5, blocks: 2, inner: 24 });
     const plan = [0, 1].map((block) => ({ sublayer: `block.${block}.feedforward`, remove: '4-7' }));
     const { path, layout } = await pruneWidths(model, { widths: plan }, 'even');
@@ -131,7 +131,7 @@ describe('a width-pruned model', () => {
     expect(relativeError(await computeLogits(path, rows), expected)).toBeLessThan(1e-5);
   });
 
-  it('is written as nemotron-nas where sizes are multiples of 256', async () => {
+  it('is written as nemotron-nas if sizes are multiples of 256', async () => {
     const model = await makeRandomModel({ seed: 5, blocks: 2, inner: 512 });
     const plan = [{ sublayer: 'block.1.feedforward', remove: '0-255' }];
     const { path } = await pruneWidths(model, { widths: plan }, 'deci', { layout: 'deci' });
@@ -147,7 +147,7 @@ describe('a width-pruned model', () => {
     [{ widths: [{ sublayer: 'block.0.attention', remove: '2' }] }, 'width-out-of-range'],
     [{ widths: [{ sublayer: 'block.0.attention', remove: '0-1' }] }, 'width-nothing-left'],
     [{ widths: [attention], remove: ['block.1'] }, 'width-of-removed-sublayer'],
-  ] as const)('is refused where a plan asks for what there is not: %j', async (changes, code) => {
+  ] as const)('rejects a plan with missing channels or heads: %j', async (changes, code) => {
     await expect(pruneWidths(fixture('llama-gqa-untied'), changes, 'refused')).rejects.toFailWith({
       code,
       file: 'llama-gqa-untied',
@@ -155,7 +155,7 @@ describe('a width-pruned model', () => {
     });
   });
 
-  it('is offered as what can say its widths, before anything is written', async () => {
+  it('offers the formats that support its widths, before anything is written', async () => {
     const model = await openModelFiles(fixture('llama-gqa-untied'));
     const answers = await listOutputs(model, { remove: [], widths: [attention, feedforward] });
     const able = answers.filter((answer) => answer.able);
@@ -166,7 +166,7 @@ describe('a width-pruned model', () => {
     ]);
   });
 
-  it('is refused where single channels cannot be told apart', async () => {
+  it('is refused if single channels are indistinguishable', async () => {
     const changes = { widths: [{ sublayer: 'block.0.attention', remove: '0' }] };
     await expect(pruneWidths(fixture('gpt2'), changes, 'fused')).rejects.toFailWith({
       ...{ code: 'uneven-widths', file: 'gpt2', field: 'safetensors auto-map' },
@@ -226,7 +226,7 @@ describe('a width-pruned GGUF file', () => {
     (await readGgufHeader(file)).metadata.get('general.architecture');
 
   it.each(narrowerFeedforwards)(
-    'of %s is an ordinary model where all feed-forwards lose as much',
+    'of %s is a standard model if all MLPs have the same width',
     async (name, plan) => {
       const written = await changed(name, plan);
       expect(await readArchitecture(written)).toBe(
@@ -236,7 +236,7 @@ describe('a width-pruned GGUF file', () => {
   );
 
   it.each(writtenAttentions)(
-    'of %s is an ordinary model where all attentions lose as much',
+    'of %s is a standard model if all attention layers have the same heads',
     async (name, plan) => {
       const written = await changed(name, plan);
       const { metadata } = await readGgufHeader(written);
@@ -246,7 +246,7 @@ describe('a width-pruned GGUF file', () => {
     },
   );
 
-  it('is a deci model where blocks of a llama differ', async () => {
+  it('is a deci model if blocks of a llama differ', async () => {
     const plan = [
       { sublayer: 'block.0.feedforward', remove: '32-63' },
       { sublayer: 'block.1.attention', remove: '1' },
@@ -284,7 +284,7 @@ describe('a width-pruned GGUF file', () => {
     }
   });
 
-  it('has a list of sizes where llama.cpp reads one', async () => {
+  it('has a list of sizes if llama.cpp reads one', async () => {
     const written = await changed('gemma4', [{ sublayer: 'block.2.feedforward', remove: '0-31' }]);
     const { metadata } = await readGgufHeader(written);
     const list = metadata.get('gemma4.feed_forward_length') as GgufArray;
@@ -311,7 +311,7 @@ describe('a width-pruned GGUF file', () => {
       'width-not-aligned',
       'widths.0',
     ],
-  ] as const)('of %s is refused where it cannot be written', async (name, plan, code, field) => {
+  ] as const)('of %s is refused if it cannot be written', async (name, plan, code, field) => {
     await expect(
       pruneWidths(ggufFixture(`${name}.gguf`), { widths: plan }, 'refused'),
     ).rejects.toFailWith({ code, file: `${name}.gguf`, field });
@@ -346,7 +346,7 @@ describe('a width-pruned encoder', async () => {
   });
 
   it.each(distinct)(
-    'of %s as %s computes what the original does without channels or heads',
+    'of %s as %s equals the original without channels or heads',
     async (name, format, lost = channels) => {
       const source = encoderFixture(name);
       const { path, layout, verification } = await pruneWidths(
@@ -366,7 +366,7 @@ describe('a width-pruned encoder', async () => {
   );
 
   it.each(['beit-classes', 'wavlm-classes', 'jina-bert'])(
-    'of %s keeps heads that tables, gates or slopes know',
+    'of %s keeps heads with position tables, gates or slopes',
     async (name) => {
       await expect(
         pruneWidths(encoderFixture(name), { widths: [head] }, 'tables'),
@@ -374,14 +374,14 @@ describe('a width-pruned encoder', async () => {
     },
   );
 
-  it('is refused where transformers splits queries, keys and values itself', async () => {
+  it('is refused if transformers splits queries, keys and values itself', async () => {
     const source = encoderFixture('imagegpt-classes');
     await expect(pruneWidths(source, { widths: [head] }, 'split')).rejects.toFailWith({
       ...{ code: 'uneven-widths', file: source, field: 'safetensors auto-map' },
     });
   });
 
-  it('is an ordinary model where all feed-forwards lose as many channels', async () => {
+  it('is a standard model if all MLPs have the same width', async () => {
     const source = encoderFixture('bert-classes');
     const { sublayers } = (await openModel(source)).summary;
     const plan = sublayers.flatMap(({ id, kind }) =>

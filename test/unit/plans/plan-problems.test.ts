@@ -58,7 +58,7 @@ describe('planProblems', () => {
     expect(marked).toEqual(['"blk.1.attn_q.weight"']);
   });
 
-  it('warns of what frees nothing, unless all that share their weights go', () => {
+  it('warns of removals that free nothing, unless all layers that share their weights are removed', () => {
     const of = (kind: string): string[] =>
       model.sublayers.flatMap(({ id }) => (id.endsWith(kind) ? [id] : []));
     const sublayers = model.sublayers.map((one) => ({
@@ -79,7 +79,7 @@ describe('planProblems', () => {
     expect(found(of('attention'))).toEqual([]);
   });
 
-  it('knows groups of experts, which keep the same number', () => {
+  it('knows groups of experts, which keep equal numbers', () => {
     const mixture = makeMoeModel(2);
     const grouped = {
       ...mixture,

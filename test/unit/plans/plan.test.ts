@@ -32,7 +32,7 @@ describe('ids of a prune plan', () => {
     'block.1.expert.',
     'block.x.attention',
     'block.1.mlp',
-  ])('%s is none', (id) => {
+  ])('rejects %s', (id) => {
     expect(() => parsePlan(planWith(id), 'plan')).toFailWith({
       code: 'field-invalid',
       file: 'plan',

@@ -34,12 +34,15 @@ describe('an adaptive round', () => {
     { table: { a: [0.3, 0.3], b: [0.1, nothing] }, best: 'a' },
     { table: { a: [0.3, 0.3], b: [0.2, nothing], c: [0.1, nothing] }, best: 'a' },
     { table: { a: [0.5, 0.5], b: [0.1, Infinity], c: [0.3, 0.3], d: [nothing, 0.1] }, best: 'c' },
-  ])('goes on with those dropped where the leader overflows: $table', async ({ table, best }) => {
-    const [result] = await decided([new TableScorer(table), table]);
-    expect(result?.winner?.candidate.id).toBe(best);
-    expect(result?.winner?.distance).toBeGreaterThan(0);
-    expect(result?.distances.find(({ sublayer }) => sublayer === 'b')?.distance).toBeNull();
-  });
+  ])(
+    'continues with dropped candidates if the leader overflows: $table',
+    async ({ table, best }) => {
+      const [result] = await decided([new TableScorer(table), table]);
+      expect(result?.winner?.candidate.id).toBe(best);
+      expect(result?.winner?.distance).toBeGreaterThan(0);
+      expect(result?.distances.find(({ sublayer }) => sublayer === 'b')?.distance).toBeNull();
+    },
+  );
 
   it('measures on no slice twice, and no more than it needs', async () => {
     const table = { a: [0.3, 0.3, 0.3], b: [0.1, 0.1, nothing], c: [0.6, 0.6, 0.6] };
@@ -68,7 +71,7 @@ describe('an adaptive round', () => {
     }
   });
 
-  it('takes the next where the leader overflows over ids that were left out', async () => {
+  it('takes the next one if the leader overflows over ids outside the sample', async () => {
     const table = { a: [0.3, 0.3], b: [0.1, 0.1], c: [0.6, 0.6] };
     const scorer = new TableScorer(table, { whole: { ...table, b: [0.1, nothing] } });
     const [result] = await decided([scorer, table]);
@@ -77,7 +80,7 @@ describe('an adaptive round', () => {
     expect(result?.distances.map(({ distance }) => distance !== null)).toEqual([true, false, true]);
   });
 
-  it('goes on with the other candidates where all finalists overflow', async () => {
+  it('continues with the other candidates if all finalists overflow', async () => {
     const ids = Array.from({ length: 20 }, (_, i) => `c${i}`);
     const first = Object.fromEntries(ids.map((id) => [id, [0.1, 0.1]]));
     const second = Object.fromEntries(
@@ -91,7 +94,7 @@ describe('an adaptive round', () => {
     expect(result?.winner?.distance).toBeGreaterThan(0);
   });
 
-  it('has no winner with a number where none leaves one', async () => {
+  it('has no winner if no candidate has a finite distance', async () => {
     const table = { a: [nothing, 0.3], b: [0.1, nothing] };
     const [result] = await decided([new TableScorer(table), table]);
     expect(result?.winner?.distance).toBeNaN();

@@ -38,7 +38,7 @@ async function onRandomModel<T>(
 }
 
 describe('adaptive search', () => {
-  it('is the exact search where it must be sure', async () => {
+  it('equals the exact search at full confidence', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.record({
@@ -124,7 +124,7 @@ describe('adaptive search', () => {
     expectSame({ ...found, candidates: naive.candidates }, naive);
   });
 
-  it('tells how sure it is, what it took for a tie, and what it had expected', async () => {
+  it('reports its confidence, its ties, and its expected distances', async () => {
     await onRandomModel({ seed: 11, blocks: 6 }, async (folder) => {
       const found = await runSearch({
         folder,
@@ -180,7 +180,7 @@ describe('adaptive search', () => {
     });
   });
 
-  it('chooses by a sample of a large vocabulary, and measures what it chose over all of it', async () => {
+  it('chooses by a sample of a large vocabulary, and measures the winner over all of it', async () => {
     await onRandomModel({ seed: 5, blocks: 3, vocabulary: 8000 }, async (folder) => {
       const run = { folder, sequences: texts(3, 96, 5) };
       const budget = { kind: 'count', count: 3 } as const;

@@ -51,7 +51,7 @@ async function profile(
   );
 }
 
-describe('the right answers of a task as what a search measures', () => {
+describe('the right answers of a task as the metric of a search', () => {
   it('are scored after the ends of their questions', async () => {
     const whole = await loadAnswers(calibration, model.model);
     const { sequences, summary } = await loadAnswers({ ...calibration, length: 8 }, model.model);
@@ -128,7 +128,7 @@ describe('the right answers of a task as what a search measures', () => {
   });
 });
 
-it('a search for answers says that it needs a task', async () => {
+it('a search for answers requires a task', async () => {
   const text = join(root, 'samples', 'calibration.txt');
   await expect(loadAnswers({ sequences: 2, length: 8 }, model.model)).rejects.toMatchObject({
     subject: { field: 'calibration' },

@@ -90,7 +90,7 @@ describe('exact search that drops candidates by bounds', () => {
     );
   });
 
-  it('runs few heads where the model is sure of few ids', async () => {
+  it('runs few heads if the model is sure of few ids', async () => {
     await withPeakedModel(5, async (run) => {
       const records: SearchRecord[] = [];
       const exact = await runSearch({ ...run, onRecord: (added) => records.push(...added) });
@@ -100,7 +100,7 @@ describe('exact search that drops candidates by bounds', () => {
     });
   });
 
-  it('compares as many candidates as without bounds, nearly as surely', async () => {
+  it('compares the same candidates as without bounds, with nearly the same confidence', async () => {
     await withPeakedModel(6, async (run) => {
       const settings = { ...run.settings, everyDistance: true };
       const [bounded, full] = [await runSearch(run), await runSearch({ ...run, settings })];

@@ -66,7 +66,7 @@ describe('the saliency of experts', () => {
     }
   });
 
-  it('grows with what an expert gives, and is 0 where it gives nothing', async () => {
+  it('grows with the output of an expert, and is 0 without output', async () => {
     const source = fixture('mixtral');
     const [before = []] = await computeSaliency(source);
     const expert = before.findIndex(({ tokens }) => tokens > 0);

@@ -102,7 +102,7 @@ describe('refining a search that a profile has already', () => {
     expect(told.some(({ stage }) => inEnglish(stage).startsWith('Round'))).toBe(true);
   });
 
-  it('searches again where the same tokens were in other pieces', async () => {
+  it('searches again if the same tokens were in other sequences', async () => {
     const out = join(folder, 'pieces.layerprofile.json');
     const { profile } = await profiled(out, search);
     const calibration = { ...profile.calibration, sequences: 6, length: 12 };

@@ -78,7 +78,7 @@ describe.each(modes)('a search in mode %s', (mode) => {
       settings: { mode, budget: { kind: 'count', count }, ...settings },
     });
 
-  it('removes first what leaves finite outputs, and refines so', async () => {
+  it('first removes sublayers that leave finite outputs, and refines in the same way', async () => {
     const { rounds, candidates } = await searched([-0.5, -0.5, 0, 0], 2, {
       baselines: ['one-shot', 'random'],
       refine: { method: 'swaps', sets: 4 },
@@ -92,7 +92,7 @@ describe.each(modes)('a search in mode %s', (mode) => {
     }
   });
 
-  it('ends where every removal overflows, and says what fits', async () => {
+  it('ends if every removal overflows, with a suggestion', async () => {
     const { message } = await rejection(searched([-0.5, -0.5, 0, 0], 3));
     expect(message).toMatch(
       isBaseline(mode)
@@ -102,7 +102,7 @@ describe.each(modes)('a search in mode %s', (mode) => {
     expect(message).toContain('Set the budget to 2 removals');
   });
 
-  it('ends at once where none leaves finite outputs', async () => {
+  it('ends immediately if no removal leaves finite outputs', async () => {
     const { message } = await rejection(searched([-0.25, -0.25, -0.25, -0.25], 1));
     expect(message).toMatch(/Round 1: .*NaN or infinity.*choose another granularity/s);
   });

@@ -30,7 +30,7 @@ describe('refinement', () => {
   });
   afterAll(async () => rm(folder, { recursive: true }));
 
-  it('is never worse than its start, keeps the budget and what is protected, and gives the same for a seed', async () => {
+  it('is never worse than its start, respects budget and protection, and is deterministic for a seed', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.record({
@@ -75,7 +75,7 @@ describe('refinement', () => {
     );
   });
 
-  it('ends soon where a format allows no exchange', async () => {
+  it('ends early if a format allows no exchange', async () => {
     const larger = await makeRandomModel({ seed: 12, blocks: 10 });
     const budget = { kind: 'count', count: 6 } as const;
     const allowed = (
@@ -131,7 +131,7 @@ describe('refinement', () => {
     expect(last()).toMatchObject({ done: 260, total: Math.round(260 + 60 + comparing) });
   });
 
-  it('never tells of less than before, however long its rounds take', async () => {
+  it('reports increasing progress, for rounds of any length', async () => {
     const model = await openModel(folder);
     const work = new SearchWork(model);
     const settings: SearchSettings = {
@@ -161,7 +161,7 @@ describe('refinement', () => {
     expect(shares[9]).toBeLessThan(0.8);
   });
 
-  it('finds the best pair where it may measure all', async () => {
+  it('finds the best pair if it may measure all', async () => {
     const settings = { mode: 'reverse', budget: { kind: 'count', count: 2 } } as const;
     const run = { folder, sequences, settings };
     const best = await withSetup(run, async (setup) => {

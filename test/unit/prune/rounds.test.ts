@@ -23,7 +23,7 @@ const strategies = [
 describe('a round', () => {
   const table = { a: [0.4, 0.5, 0.4], b: [0.3, 0.31, 0.3], c: [0.31, 0.3, 0.3] };
 
-  it.each(strategies)('tells how sure it is: %s', async (_, strategy) => {
+  it.each(strategies)('reports its confidence: %s', async (_, strategy) => {
     const { winner } = await decide(strategy, new TableScorer(table), table);
     expect(winner?.candidate.id).toBe('b');
     expect(winner?.decision.compared).toBe(3);
@@ -37,7 +37,7 @@ describe('a round', () => {
     ['some of the last', { a: [0.3, 0.3], b: [0.2, 0.3], c: [0.1, nothing] }],
   ] as const;
 
-  describe.each(broken)('where %s are no numbers', (_, terms) => {
+  describe.each(broken)('with %s not finite', (_, terms) => {
     const best = terms.a[0] === 0.3 ? 'b' : 'c';
 
     it.each(strategies)('is won by a number: %s', async (_name, strategy) => {

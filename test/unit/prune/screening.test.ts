@@ -64,13 +64,13 @@ describe('an int8 copy of a model', () => {
     }
   });
 
-  it('does not exist of a model whose layers are small', async () => {
+  it('is not made for a model with small layers', async () => {
     expect(int8Copy(await openModel(fixture('llama-bf16')))).toBeUndefined();
   });
 });
 
 describe('a search on an int8 copy', () => {
-  it('reports distances of the model itself, and removes about what float32 does', async () => {
+  it('reports distances of the model itself, and removes nearly the same as float32', async () => {
     const run = { folder, sequences: sequences(2, 64) };
     const settings = { budget: { kind: 'count', count: 3 } } as const;
     const executor = new LayeredExecutor(model, 'cpu', 1 << 28);
@@ -94,7 +94,7 @@ describe('a search on an int8 copy', () => {
 describe('planScreening', () => {
   const where = { device: 'cpu', memoryBytes: 1 << 30, isShared: false } as const;
 
-  it('takes int8 where the processor has instructions for it, and divides the memory', async () => {
+  it('uses int8 if the processor has instructions for it, and divides the memory', async () => {
     isFast = true;
     const plan = await planScreening(model, defaultSettings, where);
     expect(plan?.copy).toBeDefined();
@@ -105,7 +105,7 @@ describe('planScreening', () => {
     expect(await planScreening(model, asked, where)).toBeDefined();
   });
 
-  it('stays in float32 for exact searches and where float32 is asked for', async () => {
+  it('stays in float32 for exact searches and if float32 is requested', async () => {
     isFast = true;
     for (const settings of [
       { ...defaultSettings, mode: 'exact' },
@@ -120,7 +120,7 @@ describe('planScreening', () => {
     ['screening-on-cpu-only', { device: 'webgpu' }],
     ['screening-search-shared', { isShared: true }],
     ['screening-memory-short', { memoryBytes: 1 << 20 }],
-  ] as const)('refuses int8 where it is not possible: %s', async (code, other) => {
+  ] as const)('refuses int8 if unsupported: %s', async (code, other) => {
     const asked = { ...defaultSettings, arithmetic: 'int8' } as const;
     const planned = planScreening(model, asked, { ...where, ...other });
     await expect(planned).rejects.toFailWith({
@@ -128,7 +128,7 @@ describe('planScreening', () => {
     });
   });
 
-  it('says so of a model with a small vocabulary', async () => {
+  it('reports a model with a small vocabulary as unsupported', async () => {
     const small = await openModel(fixture('llama-bf16'));
     const asked = { ...defaultSettings, arithmetic: 'int8' } as const;
     await expect(planScreening(small, asked, where)).rejects.toFailWith({

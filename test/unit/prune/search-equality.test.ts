@@ -184,7 +184,7 @@ describe('exact search', () => {
       fixture('llama-gqa-untied'),
       { code: 'nothing-to-remove' as const, file: 'llama-gqa-untied', field: 'granularity expert' },
     ],
-  ])('says what %s lacks for a search of single experts', async (_, folder, reason) => {
+  ])('explains why %s does not support a search of single experts', async (_, folder, reason) => {
     const run = runSearch({ folder, sequences: [[1, 2, 3]], settings: { granularity: 'expert' } });
     await expect(run).rejects.toFailWith(reason);
   });

@@ -12,9 +12,9 @@ import { runSearch, withSetup } from './run-search';
 
 const ids = Array.from({ length: 24 }, (_, i) => (i * 7 + 3) % 40);
 
-describe('a search for what can be written', () => {
+describe('a search limited to removals that can be written', () => {
   it.each(['adaptive', 'exact', 'reverse'] as const)(
-    'removes the best of what can, in every round: %s',
+    'removes the best allowed candidate in every round: %s',
     async (mode) => {
       // As in a format that only loses its last sublayers.
       const order = ['block.1.feedforward', 'block.1.attention', 'block.0.feedforward'];

@@ -66,7 +66,7 @@ describe('stability', () => {
     ]);
   });
 
-  it('looks at the first tokens of each text where the search is adaptive, and not at all at one text', async () => {
+  it('uses the first tokens of each text for an adaptive search, and is skipped for one text', async () => {
     const texts = [sequence(1), sequence(2), sequence(3)];
     const settings = { mode: 'adaptive', budget: { kind: 'count', count: 2 } } as const;
     const records: SearchRecord[] = [];
@@ -83,7 +83,7 @@ describe('stability', () => {
     expect((await runSearch(run)).stability).toBeUndefined();
   });
 
-  it('says that the rank depends on the text where it differs by a quarter of all, and by more than chance', async () => {
+  it('reports that the rank depends on the text if it differs by a quarter of all, and by more than chance', async () => {
     const larger = await makeRandomModel({ seed: 7, blocks: 6 });
     const random = seededRandom(7);
     const anyText = (): number[] =>
@@ -116,7 +116,7 @@ describe('stability', () => {
 });
 
 describe('a choice on several texts', () => {
-  it('has in common what is among the least on each, and a distance on each', () => {
+  it('lists sublayers among the least important on each text, with a distance for each', () => {
     const candidates = [
       [1, 2],
       [1, 3],

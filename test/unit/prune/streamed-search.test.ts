@@ -53,7 +53,7 @@ const passes = ({ openings, streamed, model }: LayeredExecutor): number =>
   (openings.sessions - (model.summary.sublayers.length - streamed.size)) / streamed.size;
 
 describe('a search whose sessions do not fit in memory', () => {
-  it('opens as many sessions as its estimate expects, and finds the same', async () => {
+  it('opens the estimated number of sessions, with the same result', async () => {
     const { model, copy, removed } = await searchStreamed();
     expect(model.streamed.size).toBeGreaterThan(0);
     const expected = totalWork(

@@ -40,7 +40,7 @@ it('sees each host that a process talks to', async () => {
   recorder.stop();
 });
 
-it('knows this machine from others', () => {
+it('distinguishes this machine from others', () => {
   const own = ['localhost', '127.0.0.1', '127.8.0.1', '::1', '::ffff:127.0.0.1'];
   const others = ['0.0.0.0', '10.0.0.1', '::', '2001:db8::1', 'localhost.example', '127.example'];
   expect([...own, ...others].filter(isLoopback)).toEqual(own);

@@ -108,7 +108,7 @@ it('a limit of the system that is too low is said before anything runs, and one 
   expect(differences(readTree(out), undisturbed)).toEqual([]);
 });
 
-it('says if the machine has too little memory available', async () => {
+it('reports that the machine has too little memory available', async () => {
   vi.spyOn(ownMemory, 'groups').mockReturnValue([]);
   vi.spyOn(ownMemory, 'availableBytes').mockReturnValue(1 << 20);
   renew();

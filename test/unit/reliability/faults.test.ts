@@ -51,7 +51,7 @@ describe('a call that writes and fails', () => {
     ['rename', 'killed'],
     ['write', 'deleted'],
   ] as const)(
-    '%s with %s: says what and where, and leaves nothing half made',
+    '%s with %s: reports error and place, and leaves no partial result',
     async (name, code) => {
       const at = work.calls.findIndex((call) => call.name === name);
       expect(at).toBeGreaterThanOrEqual(0);
@@ -60,7 +60,7 @@ describe('a call that writes and fails', () => {
   );
 });
 
-it('one of two calls to one process works on a result, the other says so', async () => {
+it('one of two calls in one process works on a result, the other is refused', async () => {
   const out = join(folder, 'parallel');
   const sources = makeSources(join(folder, 'parallel-sources'), fixture('llama-gqa-untied'));
   const task = makeTask(convert, sources, out);
@@ -101,7 +101,7 @@ describe('the harness', () => {
     expect(await readFile(file, 'utf8')).toBe('three');
   });
 
-  it('sees what is half made, left, missing or changed', () => {
+  it('finds partial, leftover, missing and changed files', () => {
     const whole = new Map([
       ['model/', ''],
       ['model/config.json', 'a'],
@@ -122,7 +122,7 @@ describe('the harness', () => {
   });
 });
 
-describe('what a killed process has left', () => {
+describe('leftovers of a killed process', () => {
   const owner = endedOwner();
   const own = (name: string): string => join(folder, name);
 
@@ -167,7 +167,7 @@ describe('what a killed process has left', () => {
     expect(readdirSync(runs)).toEqual(['thesis.docx']);
   });
 
-  it('goes when the document is written again, or its job is discarded', async () => {
+  it('are removed when the document is written again, or its job is discarded', async () => {
     const partial = own(`.note.md.espalier-partial-${owner}`);
     writeFileSync(partial, 'ha');
     await writeText(own('note.md'), 'whole');
@@ -180,7 +180,7 @@ describe('what a killed process has left', () => {
     expect(readdirSync(folder).filter((name) => name.startsWith('.small'))).toEqual([]);
   });
 
-  it('goes when the same is run again, though it is refused as its model is there', async () => {
+  it('are removed when the same command runs again, even if it is refused because its model exists', async () => {
     const out = own('there');
     mkdirSync(join(out, 'model'), { recursive: true });
     writeFileSync(join(out, 'model', 'config.json'), '{}');

@@ -36,7 +36,7 @@ describe('a pipe instead of a file of a model', () => {
     execFileSync('mkfifo', [join(folder, 'pipes', name)]);
   }
 
-  it('is passed over where models are looked for', async () => {
+  it('is skipped by the search for models', async () => {
     const found = await findModels([join(folder, 'pipes')]);
     expect([...found.paths.values()]).toEqual([join(folder, 'pipes', 'c')]);
     expect(found.unread).toHaveLength(4);

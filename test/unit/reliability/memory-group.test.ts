@@ -42,7 +42,7 @@ describe.skipIf(typeof made === 'string')(title, () => {
       });
     });
 
-    it('limits the memory of jobs, less what its other processes use', async () => {
+    it('limits the memory of jobs, minus the use of its other processes', async () => {
       group.limit(600 * mebibyte);
       const alone = await roomInside();
       expect(alone).toBeGreaterThan(300);

@@ -225,7 +225,7 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-it('knows of each operation whether it runs models', () => {
+it('covers for each operation if it runs models', () => {
   const ids: readonly string[] = operations.map(({ id }) => id);
   expect([...Object.keys(jobs), ...Object.keys(others)].sort()).toEqual([...ids].sort());
 });

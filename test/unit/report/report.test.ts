@@ -78,7 +78,7 @@ describe('a report', () => {
     expect(text.replace(reportMark, '')).not.toContain('<');
   });
 
-  it('of a written model says what it has lost, and of its plan what goes', async () => {
+  it('of a written model lists removed parts, and of its plan planned removals', async () => {
     const out = join(folder, 'pruned');
     const plan = join(folder, 'tiny.plan.json');
     await ran('plan', model, '--profile', profile, '--remove', '2', '--out', plan);
@@ -98,7 +98,7 @@ describe('a report', () => {
     expect(written).toMatch(/Checked after writing.*Verified: it opens and runs, top-1 agreement/);
   });
 
-  it('of two models says what one lacks, how far weights are apart, and what that cost', async () => {
+  it('of two models lists missing parts, differences of weights, and the loss', async () => {
     const [original, smaller] = [model, join(folder, 'pruned')];
     const out = join(folder, 'two.html');
     await ran('report', smaller, '--against', original, '--weights', '--out', out);
@@ -118,7 +118,7 @@ describe('a report', () => {
     expect(stderr).toContain('--quality needs --against');
   });
 
-  it('of an evaluation has what was measured of both models, and what limits say', async () => {
+  it('of an evaluation contains the measurements of both models, and the verdicts', async () => {
     const heldOutFile = join(folder, 'held-out.txt');
     await writeFile(heldOutFile, 'the quick brown fox jumps over the lazy dog. '.repeat(40));
     const saved = join(folder, 'two.evaluation.json');
@@ -188,7 +188,7 @@ describe('a report', () => {
     expect(figures('model.embed_tokens.weight')).toEqual([]);
   });
 
-  it('of anything else is refused with what can be reported', async () => {
+  it('of anything else is refused with the supported types', async () => {
     const readme = join(folder, 'README.md');
     await writeFile(readme, 'text');
     const refused = await runCli(['report', readme, '--out', join(folder, 'r.html')]);
@@ -242,7 +242,7 @@ it('a cell of a sensitivity profile is the mean over the experts of a block', ()
 });
 
 describe('shares of a heatmap', () => {
-  it('follow logarithms, and are 0 for what is not above 0', () => {
+  it('use a logarithmic scale, and are 0 for values up to 0', () => {
     const { low, high, shareOf } = logarithmicShares([0.01, null, 1, 0]);
     expect([low, high]).toEqual([expect.closeTo(0.01), expect.closeTo(1)]);
     expect(shareOf(0.1)).toBeCloseTo(0.5);

@@ -119,7 +119,7 @@ describe('devices', () => {
 });
 
 describe('WebGPU', () => {
-  it("gives the CPU's logits, where there is a Vulkan device", async (context) => {
+  it("returns the CPU's logits on a Vulkan device", async (context) => {
     const reports = await machine().list();
     const [gpu, cpu] = ['webgpu', 'cpu'].map((name) => reports.find((one) => one.name === name));
     // One that computes something else is not missing.

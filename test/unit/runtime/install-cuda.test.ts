@@ -48,7 +48,7 @@ describe('the CUDA provider', () => {
     expect(readFileSync(join(folder, library('cuda'))).equals(bytes)).toBe(true);
   });
 
-  it('is refused where the checksum differs, the version, the package, or a byte', async () => {
+  it('is refused if the checksum, the version, the package, or a byte differs', async () => {
     await pack();
     await expect(install('00')).rejects.toFailWith({
       code: 'checksum-mismatch',

@@ -46,7 +46,7 @@ const service = '/sys/fs/cgroup/user.slice/app.slice/editor.service';
 const own = { anon: 100 * mebibyte, shmem: 10 * mebibyte, file: 900 * mebibyte };
 const all = { anon: 700 * mebibyte, shmem: 20 * mebibyte, file: 3000 * mebibyte };
 
-it('version 2: limits of the own group and of all above count, less what cannot be reclaimed', () => {
+it('version 2: limits of the own group and of all parents count, minus unreclaimable memory', () => {
   showSystem({
     'proc/self/cgroup': '0::/user.slice/app.slice/editor.service\n',
     ...group(service, 2048 * mebibyte, own),
@@ -80,7 +80,7 @@ it('version 2: in a container, the own group is the root', () => {
   expect(memoryGroups()).toEqual([{ limitBytes: 1536 * mebibyte, usedBytes: 110 * mebibyte }]);
 });
 
-it('version 2: a group whose folder is not visible is left out, those above count', () => {
+it('version 2: a group with an invisible folder is left out, its parents count', () => {
   showSystem({
     'proc/self/cgroup': '0::/hidden/child\n',
     ...group('/sys/fs/cgroup', 1536 * mebibyte, own),
@@ -108,7 +108,7 @@ it('version 1 counts if it has the memory controller, also if version 2 is there
   expect(memoryGroups()).toEqual([{ limitBytes: 800 * mebibyte, usedBytes: 51 * mebibyte }]);
 });
 
-it('outside Linux there are none', () => {
+it('are empty outside Linux', () => {
   showSystem({});
   expect(memoryGroups()).toEqual([]);
 });

@@ -35,7 +35,7 @@ it.each(models)('the shares of %s are never more than the setting', async (name)
   );
 });
 
-it('says how much is needed', async () => {
+it('reports the required memory', async () => {
   const model = await openModel(fixture('llama-bf16'));
   const message = /memory: .* needs 3MiB of memory.* Set the memory to at least 3MiB\./;
   expect(() => {

@@ -27,7 +27,7 @@ const inputs = [
 const streams = (states: readonly HiddenState[]): Float32Array[] =>
   states.flatMap(({ values }) => Object.values(values).map(floatsIn));
 
-it.each(cases)('%s: experts one after the other give what one graph gives', async (name) => {
+it.each(cases)('%s: experts run one after the other equal one graph', async (name) => {
   const model = await openModel(ggufFixture(name));
   const executor = new LayeredExecutor(model, 'cpu', 1 << 28);
   const narrow = new LayeredExecutor(model, 'cpu', 1);

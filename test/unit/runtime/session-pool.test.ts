@@ -20,7 +20,7 @@ function buildOuterProduct(key: string): GraphBuilder {
   return graph;
 }
 
-it('keeps sessions, but not what their runs took', async () => {
+it('keeps sessions, but not the memory of their runs', async () => {
   const pool = new SessionPool(
     { device: 'cpu' },
     { bytes: Number.POSITIVE_INFINITY, repackedBytes: 0 },

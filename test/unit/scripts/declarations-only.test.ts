@@ -45,13 +45,13 @@ async function bundle(source: string): Promise<string> {
   return outputFiles[0]?.text ?? '';
 }
 
-it('leaves of an operation what it declares, and nothing of what it runs', async () => {
+it('keeps the declaration of an operation, without its code', async () => {
   const text = await bundle(operation);
   expect(text).toContain('fields: { run: { default: "declared" } }');
   expect(text).not.toMatch(/weighs|work:|toJson|async/);
 });
 
-it('leaves of a question what it declares', async () => {
+it('keeps the declaration of a question', async () => {
   const text = await bundle(`
     import { defineOperation as defineQuestion } from '../define';
     import { heavy } from '../heavy';

@@ -10,7 +10,7 @@ describe.concurrent('a server that a script starts', () => {
   const folder = temporaryFolder();
 
   it.each(['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGKILL'] as const)(
-    'ends, and what it started, with a parent that gets %s',
+    'ends, with its children, when its parent gets %s',
     async (signal) => {
       const file = join(folder, signal);
       const parent = spawn(process.execPath, [PARENT, file], { stdio: 'ignore' });

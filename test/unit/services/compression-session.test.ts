@@ -131,7 +131,7 @@ describe('a compression session', () => {
     expect(session.snapshot().findings.map(({ method }) => method)).toEqual(['int8', 'int4']);
   });
 
-  it('lets a plan remove what a profile by the same metric of the same model has measured', () => {
+  it('offers removals measured by a profile of the same metric and model', () => {
     const { session } = makeSession();
     session.loadTable(makeTable());
     const profile = (metric: string, fingerprint: string) =>
@@ -160,7 +160,7 @@ describe('a compression session', () => {
     expect(again.plan).toEqual(plan);
   });
 
-  it('takes a plan that was only predicted, and says so in its document', async () => {
+  it('uses a plan that was only predicted, marked so in its document', async () => {
     const { session, saved } = makeSession();
     session.loadTable(makeTable());
     await session.usePredicted(choice);
@@ -203,7 +203,7 @@ describe('a sensitivity table', () => {
     ).toEqual([2, 3]);
   });
 
-  it('says what it was calibrated with, to measure on it again', () => {
+  it('names its calibration text, to measure on it again', () => {
     const table = makeTable();
     const from = (source: string) =>
       profileCalibration({ ...table, calibration: { ...table.calibration, source } });

@@ -73,7 +73,7 @@ const half = {
 } as const;
 
 describe('a session of the data map', () => {
-  it('tells what it has read to a webview that comes late', async () => {
+  it('sends its data to a webview that opens later', async () => {
     const { session, heard } = await start({ identity: '10 examples', indices: [2] });
     await session.open();
     expect(heard).toEqual(['map', 'data']);
@@ -116,7 +116,7 @@ describe('a session of the data map', () => {
     });
   });
 
-  it('keeps marks, and leaves them out of what is kept', async () => {
+  it('keeps marks, and excludes them from the subset', async () => {
     const { session, saved, heard } = await start();
     await session.open();
     session.mark([9, 4, 77], true);
@@ -154,7 +154,7 @@ describe('a session of the data map', () => {
     expect(session.relabeled).toEqual([]);
   });
 
-  it('says paths as the editor does', async () => {
+  it('shows paths like the editor', async () => {
     const scores = join(folder, 'lost.scores.json');
     const dataset = { path: join(folder, 'lost'), name: '', fingerprint: '' };
     await writeScoreDocument(scores, { ...bareScores('el2n', [1]), dataset });
@@ -177,7 +177,7 @@ describe('a session of the data map', () => {
     expect(session.marks).toEqual([]);
   });
 
-  it('says what is wrong with the scores, and with a choice', async () => {
+  it('reports errors in the scores and in a choice', async () => {
     const { session } = await start();
     await session.open();
     const beyond = { ...half.request, keep: 0.9, policy: 'window', offset: 0.5 } as const;

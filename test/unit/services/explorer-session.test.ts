@@ -125,7 +125,7 @@ describe('a session of the explorer', () => {
     });
   });
 
-  it('says why a model cannot be opened, and tries again', async () => {
+  it('explains why a model cannot be opened, and retries', async () => {
     const { session, heard } = start('no-such-model');
     await session.open();
     await session.open();
@@ -180,7 +180,7 @@ describe('a session of the explorer', () => {
     expect(state?.kind === 'known' && state.comparison.against.name).toBe('gpt2');
   });
 
-  it('says why a comparison failed', async () => {
+  it('explains why a comparison failed', async () => {
     const { session } = start(model);
     await session.open();
     await session.compare('no-such-model', false);

@@ -37,7 +37,7 @@ describe('the report of a smaller model', () => {
     expect(tiles(undefined).map(({ name }) => name)).not.toContain('Predicted decode');
   });
 
-  it('says if the predicted speed is below the one asked for', () => {
+  it('reports a predicted speed below the requested one', () => {
     const speed = { asked: 20, before: 11.4, after: 19.2, source: 'llama.cpp' } as const;
     const tile = pageOf({ speed }).sections[0]?.tiles?.find(
       ({ name }) => name === 'Predicted decode',
@@ -45,7 +45,7 @@ describe('the report of a smaller model', () => {
     expect(tile?.note).toBe('below the 20.0 asked for, from types timed in llama.cpp');
   });
 
-  it('says how a named type was rounded', () => {
+  it('names the rounding of a type', () => {
     const texts = (rounding: FittedModel['rounding']) =>
       pageOf(rounding === undefined ? {} : { rounding }).sections.at(-1)?.texts;
     expect(texts('feedback')).toEqual([

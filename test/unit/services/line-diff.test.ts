@@ -28,7 +28,7 @@ describe('diffLines', () => {
     );
   });
 
-  it('keeps as many lines as can be kept', () => {
+  it('keeps the longest common subsequence', () => {
     const changes = diffLines('a\nb\nc\nd\n', 'b\nx\nd\n');
     expect(changes.filter(({ change }) => change === 'same').map(({ line }) => line)).toEqual([
       'b',

@@ -18,7 +18,7 @@ const without = (...names: readonly CapabilityName[]): Capabilities =>
     ]),
   ) as Capabilities;
 
-it('the context of a model says what menus offer for it', () => {
+it('the context of a model lists the menu entries for it', () => {
   expect(modelContext(without())).toBe('model generate evaluate profile compress repair');
   // An encoder.
   expect(modelContext(without('generate', 'evaluate'))).toBe('model profile compress repair');
@@ -32,7 +32,7 @@ it('a GGUF file is compressed by types, blocks and experts, and not repaired', (
   );
 });
 
-it('menus know which models an entry is not offered for', () => {
+it('menus exclude models that an entry does not support', () => {
   const keys = pathsWithout([
     { paths: ['/w/encoder'], words: ['profile', 'compress', 'repair'] },
     { paths: ['C:\\w\\a.gguf', '/C:/w/a.gguf'], words: ['generate', 'evaluate', 'profile'] },
@@ -53,7 +53,7 @@ it('the type of a model is that of most of its bytes, or its quantization', () =
   expect(mainType({ dtypes: {} })).toBe('');
 });
 
-it('names are as long as it takes to tell them apart', () => {
+it('names are only as long as needed to distinguish them', () => {
   const paths = ['/w/a/model.onnx', '/w/b/model.onnx', '/w/c/other.onnx', '/w/x/a/model.onnx'];
   expect([...distinctNames(paths).values()]).toEqual([
     ...['w/a/model.onnx', 'b/model.onnx', 'other.onnx', 'x/a/model.onnx'],

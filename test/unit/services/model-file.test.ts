@@ -38,7 +38,7 @@ describe('a model in one file', () => {
     });
   });
 
-  it('shows what a removal changes, or why it cannot be', async () => {
+  it('shows the effect of a removal, or why it is impossible', async () => {
     const { summary } = await openModel(ggufFixture('llama.gguf'));
     const block = ['block.1.attention', 'block.1.feedforward'];
     const { loadsWith, ...changed } = previewPrunedFile(block, summary);

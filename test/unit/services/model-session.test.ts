@@ -85,7 +85,7 @@ describe('ModelSession', () => {
     });
   });
 
-  it('tells which fields a choice changes, and its preview follows', () => {
+  it('reports the fields changed by a choice, and updates its preview', () => {
     session.loadProfile(profile);
     reported.length = 0;
     session.chooseRounds(2);
@@ -149,7 +149,7 @@ describe('ModelSession', () => {
     expect(selectionPlan(session, '/models/small.plan.json')).not.toHaveProperty('widths');
   });
 
-  it('keeps the patches of a plan, which count where their sublayers go', () => {
+  it('keeps the patches of a plan, which apply to removed sublayers', () => {
     const program = '(push (add (connect identity)))';
     const sublayer = 'block.1.feedforward';
     void session.choosePlan(

@@ -30,7 +30,7 @@ function started() {
   return { session, heard };
 }
 
-it('a session reports the fields whose values have changed, and the entries of a record', () => {
+it('a session reports changed fields, and changed entries of a record', () => {
   const { session, heard } = started();
   session.fields.counts = { a: 1 };
   expect(heard.splice(0)).toEqual(['total', '+a']);

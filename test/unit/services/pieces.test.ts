@@ -18,7 +18,7 @@ function sent(value: unknown, most: number): unknown {
 }
 
 describe('pieces of a message', () => {
-  it('are joined to what was cut, however short they are', () => {
+  it('are joined again at the cut, even if very short', () => {
     fc.assert(
       fc.property(
         fc.jsonValue({ maxDepth: 5 }),
@@ -71,7 +71,7 @@ describe('pieces of a message', () => {
     }
   });
 
-  it('of a layer profile leave out what only the file needs', () => {
+  it('of a layer profile leave out fields that only the file needs', () => {
     const layerProfile = largeDocuments.layerProfile();
     const shown = documentTypes.layerProfile.show(layerProfile);
     expect(JSON.stringify(layerProfile).length).toBeGreaterThan(3_000_000);

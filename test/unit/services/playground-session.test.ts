@@ -52,7 +52,7 @@ function started(models = ['/original', '/changed']) {
 }
 
 describe('a playground', () => {
-  it('knows if all its models have a chat template', async () => {
+  it('reports if all its models have a chat template', async () => {
     const { session } = started(['/original']);
     await expect.poll(() => session.snapshot().isChat).toBe(true);
     session.compareWith('/changed');
@@ -89,7 +89,7 @@ describe('a playground', () => {
     });
   });
 
-  it('keeps what was written when it is stopped, and takes nothing more of it', async () => {
+  it('keeps the generated text when stopped, and ignores later tokens', async () => {
     const { session, last } = started();
     const done = session.generate(prompt);
     const { watch } = last();
@@ -101,7 +101,7 @@ describe('a playground', () => {
     expect(Object.keys(session.snapshot().tokens)).toEqual(['0.0']);
   });
 
-  it('stops for a new prompt, whose tokens alone it shows', async () => {
+  it('stops for a new prompt, and shows only its tokens', async () => {
     const { session, asked, last } = started();
     const first = session.generate(prompt);
     const second = session.generate({ ...prompt, prompt: 'A' });
@@ -120,7 +120,7 @@ describe('a playground', () => {
     expect(session.snapshot().run).toEqual({ kind: 'done' });
   });
 
-  it('says why a prompt cannot be continued, and runs nothing where it must not', async () => {
+  it('explains why a prompt cannot be continued, and runs nothing without trust', async () => {
     const { session, last, world, asked } = started();
     const done = session.generate(prompt);
     last().fail(new UserError('prompt-empty', say`The prompt is empty.`, { remedy: undefined }));
@@ -146,7 +146,7 @@ describe('a playground', () => {
     session.stop();
   });
 
-  it('goes on with a chat, and begins a new one where that is asked for', async () => {
+  it('continues a chat, and begins a new one if asked', async () => {
     const { session, last } = started(['/original']);
     const answer = async (text: string): Promise<void> => {
       last().watch.onEvent({ of: 0, place: 0, token: token(text), tokensPerSecond: null });

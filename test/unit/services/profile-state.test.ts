@@ -62,7 +62,7 @@ describe('reduceProfile', () => {
     expect(replay(events.flatMap((event) => [event, event]))).toEqual(replay(events));
   });
 
-  it('loses nothing when a search is resumed, and all when another begins', () => {
+  it('keeps everything when a search resumes, and clears it when another begins', () => {
     const [started] = events;
     if (started?.kind !== 'started') throw new Error('no start');
     expect(replay([...events, started])).toEqual(replay(events));
@@ -70,7 +70,7 @@ describe('reduceProfile', () => {
     expect(replay([...events, other])?.rounds).toEqual([]);
   });
 
-  it('ignores what comes before the start', () => {
+  it('ignores events before the start', () => {
     expect(replay(events.slice(1))).toBeUndefined();
   });
 });

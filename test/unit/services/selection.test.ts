@@ -35,7 +35,7 @@ describe('selecting rounds', () => {
     expect(selectRounds(emptySelection, -1, rounds, model).rounds).toBe(0);
   });
 
-  it('keeps what is protected', () => {
+  it('keeps protected sublayers', () => {
     const locked = markSublayer(emptySelection, 'block.1.attention', 'protected', rounds, model);
     const selected = selectRounds(locked, 2, rounds, model);
     expect(selected.removed).toEqual(['block.2.attention', 'block.1.feedforward']);
@@ -82,7 +82,7 @@ describe('moving the slider after marking by hand', () => {
   const mark = (id: string, how: Mark, from: Selection): Selection =>
     markSublayer(from, id, how, rounds, model);
 
-  it('keeps what was removed, and what was kept against the rounds', () => {
+  it('keeps marks of removed and kept sublayers when rounds change', () => {
     const start = selectRounds(emptySelection, 2, rounds, model);
     const keptState = mark(
       'block.1.attention',
@@ -119,7 +119,7 @@ describe('the last round with a small loss', () => {
   const at = (...distances: readonly number[]) =>
     distances.map((distance, i) => ({ removed: `block.${i}.attention`, distance }));
 
-  it('goes by perplexity if it was measured, else by distance', () => {
+  it('uses perplexity if it was measured, otherwise distance', () => {
     const profile = { settings, rounds: at(0.001, 0.02, 0.05), evaluations: [] };
     expect(smallLossRounds(profile)).toBe(2);
     const evaluations = [measured(0, 20), measured(2, 40), measured(3, 21)];
@@ -127,7 +127,7 @@ describe('the last round with a small loss', () => {
     expect(smallLossRounds({ ...profile, evaluations })).toBe(3);
   });
 
-  it('is none where no round loses little, or the metric has no scale', () => {
+  it('is empty if no round has a small loss, or the metric has no scale', () => {
     expect(smallLossRounds({ settings, rounds: at(0.5, 0.6), evaluations: [] })).toBe(0);
     const norm = { ...settings, metric: 'norm' } as const;
     expect(smallLossRounds({ settings: norm, rounds: at(0.001), evaluations: [] })).toBe(0);
@@ -146,7 +146,7 @@ describe('taking over a plan', () => {
   });
 });
 
-it('adds up what a selection removes', () => {
+it('sums the savings of a selection', () => {
   expect(selectionCost(['block.0.attention', 'block.3.feedforward'], model)).toEqual({
     parameters: 300,
     bytes: 600,

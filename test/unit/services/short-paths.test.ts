@@ -20,7 +20,7 @@ it('names files as the editor does', () => {
   expect(withShortPaths(problem('work-2', 'a.gguf'), roots)).toContain(root('work-2').fsPath);
 });
 
-it('puts the folder in front where there are several, the inner one first', () => {
+it('adds folders in front of equal names, the nearest first', () => {
   const roots = [root('work'), root('work', 'models')];
   expect(withShortPaths(problem('work', 'models', 'a.gguf'), roots)).toBe(
     `${join('models', 'a.gguf')}: The file is damaged.`,

@@ -62,7 +62,7 @@ function start(environment: Partial<SynthesisEnvironment> = {}) {
 }
 
 describe('a session of an evolution', () => {
-  it('grows with what the job tells, to what the document says', async () => {
+  it('grows with the events of the job, up to the document', async () => {
     const { events, document } = await ran();
     const { session, shown } = start();
     session.begin(settings);
@@ -88,7 +88,7 @@ describe('a session of an evolution', () => {
     expect(session.snapshot().job).toEqual({ kind: 'idle' });
   });
 
-  it('says how it stopped, and starts afresh when it goes on', async () => {
+  it('shows why it stopped, and starts again when it resumes', async () => {
     const { events } = await ran();
     const { session, shown } = start();
     session.begin(settings);
@@ -103,7 +103,7 @@ describe('a session of an evolution', () => {
     expect((await shown())?.baselines).toEqual([]);
   });
 
-  it('reads a document that is there, but not while the job knows better', async () => {
+  it('reads an existing document, unless the job is newer', async () => {
     const { document } = await ran();
     let read = 0;
     const { session, shown } = start({
@@ -130,7 +130,7 @@ describe('a session of an evolution', () => {
     expect((await shown())?.settings).toEqual(settings);
   });
 
-  it('says why a document cannot be shown', async () => {
+  it('explains why a document cannot be shown', async () => {
     const missing = start();
     await missing.session.open();
     expect(missing.heard).toContainEqual({ evolution: undefined, failure: 'no such file' });

@@ -156,7 +156,7 @@ describe('compression', () => {
     expect(new Set(result.library.entries.map(({ logWeight }) => logWeight)).size).toBe(1);
   });
 
-  it('has holes where a function stands', async () => {
+  it('has holes for functions', async () => {
     const result = await learn(
       ['add', 'connect', 'move'].map((name) => `(push (next_port (${name} identity)))`),
     );
@@ -179,7 +179,7 @@ describe('compression', () => {
     );
   });
 
-  it('leaves alone what a single program repeats, and what is too short', async () => {
+  it('ignores repeats within a single program, and fragments that are too short', async () => {
     const repeated = '(func (push (add (connect identity))) (push (add (connect identity))))';
     const result = await learn([repeated, 'identity']);
     expect(result.inventions).toEqual([]);
@@ -195,7 +195,7 @@ describe('compression', () => {
     expect(result.inventions.map(({ name }) => name)).toEqual(['fn_2']);
   });
 
-  it('writes programs with what the library has, and does not learn it again', async () => {
+  it('rewrites programs with the library, and does not learn its entries again', async () => {
     const spelled = '(push (add (connect (move identity))))';
     const deeper = '(push (add (connect (add (next_port (connect identity))))))';
     const library = archivedLibrary(1);
@@ -219,7 +219,7 @@ describe('compression', () => {
     expect(again.programs.map(printTerm)).toEqual(ends.map((end) => `(fn_4 ${end})`));
   });
 
-  it('uses what the library has where a single program gains by it', async () => {
+  it('uses library entries even if only one program gains', async () => {
     const result = await learn(
       ['(next_port (func identity identity))', '(next_port (push (fn_11 (fn_2 fn_0))))'],
       archivedLibrary(),
@@ -281,7 +281,7 @@ describe('compression', () => {
     expect(found).toBeGreaterThan(20);
   });
 
-  it('keeps what every program is, and accounts for its utility', async () => {
+  it('keeps the meaning of every program, and accounts for its utility', async () => {
     const library = archivedLibrary();
     const machine = new Machine(library);
     let learned = 0;

@@ -56,7 +56,7 @@ describe('the view of an evolution', () => {
     }
   });
 
-  it('tells when inventions were learned, and which programs use them', async () => {
+  it('shows when inventions were learned, and which programs use them', async () => {
     const state = await evolved();
     const { inventions, iterations } = viewEvolution(state);
     expect(inventions.map(({ name }) => name)).toEqual(
@@ -75,7 +75,7 @@ describe('the view of an evolution', () => {
     expect(inventions.some(({ programs }) => programs.some((count) => count > 0))).toBe(true);
   });
 
-  it('knows a graph again where its nodes are numbered otherwise', () => {
+  it('recognizes a graph with renumbered nodes', () => {
     const path = trained('(push (add (connect (add (next_port (connect identity))))))', 'P3');
     const retrained = trained(
       '(push (add (connect (push (next_port (add (connect identity)))))))',
@@ -96,7 +96,7 @@ describe('the view of an evolution', () => {
     expect([inventions, baselines]).toEqual([[], []]);
   });
 
-  it('does not write out what would be too long', () => {
+  it('abbreviates long programs', () => {
     const doubling = Array.from({ length: 16 }, (_, i) => ({
       name: `fn_${i}`,
       term: i === 0 ? '(lam (next_port $0))' : `(lam (fn_${i - 1} (fn_${i - 1} $0)))`,

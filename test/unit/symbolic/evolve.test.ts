@@ -33,7 +33,7 @@ async function pretend({ seed }: TrainingOrder): Promise<NetworkMetrics> {
 }
 
 describe('evolve', () => {
-  it('searches, trains, keeps those that train best, and learns from them', async () => {
+  it('searches, trains, keeps the networks that train best, and learns from them', async () => {
     const events: EvolutionEvent[] = [];
     const orders: TrainingOrder[] = [];
     const { iterations, library, best } = await evolve(
@@ -123,7 +123,7 @@ describe('graphName', () => {
     ['C4', graph([0, 1], [1, 2], [2, 3], [3, 0])],
     ['star 4', graph([0, 1], [0, 2], [0, 3])],
     ['5 nodes, 4 edges (3 2 1 1 1)', graph([0, 1], [0, 2], [0, 3], [3, 4])],
-  ])('tells %s', (name, given) => {
+  ])('reports %s', (name, given) => {
     expect(graphName(given)).toBe(name);
   });
 });
@@ -140,7 +140,7 @@ describe('Statistics', () => {
     expect(correlation([1, 1], [2, 3])).toBeNull();
   });
 
-  it('expect of the best of some what all choices give on average', () => {
+  it('expect the best of a sample to equal the average over all samples', () => {
     const random = seededRandom(3);
     const candidates = Array.from({ length: 7 }, () => ({ validation: random(), score: random() }));
     for (const count of [1, 3, 7, 9]) {

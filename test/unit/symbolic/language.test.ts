@@ -64,7 +64,7 @@ describe('programs', () => {
     expect(JSON.stringify(graphToJson(buildGraph(program)))).toBe(json);
   });
 
-  it('build what the definition of the primitives says', () => {
+  it('build the graphs that the definition of the primitives gives', () => {
     let built = 0;
     fc.assert(
       fc.property(fc.integer(), fc.integer({ min: 1, max: 40 }), (seed, budget) => {
@@ -145,7 +145,7 @@ describe('rejections', () => {
     );
   });
 
-  it('says that a program is too big', () => {
+  it('reports a program that is too big', () => {
     const nested = (count: number): string =>
       `${'(push '.repeat(count)}identity${')'.repeat(count)}`;
     expect(termSize(parseProgram(nested(149), primitives))).toBe(150);
@@ -156,14 +156,14 @@ describe('rejections', () => {
     );
   });
 
-  it('says why a graph is not kept', () => {
+  it('explains why a graph is rejected', () => {
     expect(catchRejection(() => buildGraph('(push identity)')).reason).toBe('size-1');
     const unconnected =
       '(push (add (connect (if_positions_equal (prev_port (move identity)) identity identity (next_port identity) (add (connect identity))))))';
     expect(catchRejection(() => buildGraph(unconnected)).reason).toBe('components-2');
   });
 
-  it('gives up programs that take too many steps, and those alone', () => {
+  it('stops only programs that take too many steps', () => {
     const doubling = (count: number): Library =>
       parseLibrary(
         JSON.stringify({

@@ -29,7 +29,7 @@ describe('library files', () => {
     expect(await readLibrary(file)).toEqual(library);
   });
 
-  it('may leave out types and weights, and use an entry before it stands', () => {
+  it('may leave out types and weights, and use an entry before its definition', () => {
     const { entries } = parseLibrary(
       makeText(
         { name: 'b', term: '(a identity)' },
@@ -90,7 +90,7 @@ describe('library files', () => {
     expect((error as UserError).message).toContain(message);
   });
 
-  it('says that another file is none', () => {
+  it('rejects another file', () => {
     expect(() => parseLibrary('{"format": "espalier.scores"}', 'other.json')).toThrow(
       /other.json: format: /,
     );

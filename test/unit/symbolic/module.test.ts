@@ -118,7 +118,7 @@ describe('Slots of a graph', () => {
 });
 
 describe('Networks', () => {
-  it('have as many parameters as the published ones', () => {
+  it('have the number of parameters of the published ones', () => {
     const count = (size: NetworkSize, head: Head): number =>
       createNetwork(size, head, 1).parameters.reduce((sum, { shape }) => sum + product(shape), 0);
     const { paper, small } = networkSizes;
@@ -183,7 +183,7 @@ describe('Networks', () => {
     }
   });
 
-  it('stand without an encoder: rows to rows', async () => {
+  it('map rows to rows without an encoder', async () => {
     const random = seededRandom(4);
     for (let count = 2; count < 7; count++) {
       const graph = randomGraph(count, 2, random);
@@ -231,7 +231,7 @@ describe('trainNetwork', async () => {
     expect(metrics.training).toBeGreaterThan(0);
   });
 
-  it('learns what it trains on', async () => {
+  it('fits its training data', async () => {
     const network = createNetwork(tiny, { kind: 'linear' }, 1);
     const { metrics } = await trainNetwork(network, splits, { epochs: 80, seed: 1 }, unattended);
     expect(metrics.train).toBeGreaterThan(0.9);

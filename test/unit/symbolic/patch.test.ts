@@ -77,7 +77,7 @@ describe('ridge regression', () => {
     expect(penalty).toBe(1e-9);
   });
 
-  it('takes a larger penalty where examples are few and noisy, and is never worse than nothing', async () => {
+  it('uses a larger penalty for few and noisy examples, and is never worse than no patch', async () => {
     const noisy = (count: number, seed: number) => ({
       features: randomRows(count, 30, seed),
       targets: randomRows(count, 1, seed + 100),
@@ -98,7 +98,7 @@ describe('ridge regression', () => {
 });
 
 describe('contestants', () => {
-  it('find graphs whose programs of primitives alone build them', async () => {
+  it('find graphs that programs of primitives alone can build', async () => {
     const graphs = await found;
     expect(graphs).toHaveLength(4);
     const library = initialLibrary();
@@ -128,7 +128,7 @@ describe('contestants', () => {
     },
   );
 
-  it('have random graphs of as many nodes and edges', async () => {
+  it('have random graphs with the same number of nodes and edges', async () => {
     const all = await contestants();
     const sizes = (kind: Contestant['kind']): string[] =>
       all
@@ -139,7 +139,7 @@ describe('contestants', () => {
 });
 
 describe('a branch', () => {
-  it('whose last layer is zero adds nothing', async () => {
+  it('adds nothing if its last layer is zero', async () => {
     const one = findKind(await contestants(), 'graph');
     const model = branchModel(contestantLayers(one, hidden), hidden, one.seed);
     const drawn = await model.initial();

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { seededRandom } from '../../../extension/core/data/random';
 import { randomGraph } from '../../../extension/core/symbolic/random-graph';
 
-it('draws connected graphs whose edges have their ports to themselves', () => {
+it('draws connected graphs with one port per edge', () => {
   const random = seededRandom(1);
   const seen = new Set<string>();
   for (let count = 2; count < 15; count++) {

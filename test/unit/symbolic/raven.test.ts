@@ -122,7 +122,7 @@ describe('Matrices', () => {
     expect(new Set(seen).size).toBe(15);
   });
 
-  it('have few rules where there is no room for others', () => {
+  it('have few rules if there is no room for others', () => {
     expect(startRange({ kind: 'progression', by: 2 }, { low: 1, high: 4 })).toBeUndefined();
     expect(startRange({ kind: 'progression', by: -2 }, { low: 0, high: 4 })).toEqual({
       low: 4,
@@ -185,7 +185,7 @@ describe('Data', () => {
 describe('renderMatrix', () => {
   const matrix = drawMatrix('SHAPE_IN_SHAPE', seededRandom(9));
 
-  it('draws colors of the palette, and means of them where the picture is smaller', () => {
+  it('draws colors of the palette, averaged in smaller pictures', () => {
     const palette = new Set<number>([...attributes.color, ...backgrounds]);
     const large = renderMatrix(matrix, 140, 128);
     expect(large.length).toBe(128 * 128);
@@ -207,7 +207,7 @@ describe('renderMatrix', () => {
     expect(outwards.filter((gray, i) => gray !== outwards[i - 1])).toEqual([255, 0, 140]);
   });
 
-  it('tells shapes apart by the area that they leave', () => {
+  it('distinguishes shapes by the uncovered area', () => {
     const covered = (shape: number): number => {
       const shown = { shape, color: 0, size: 5, places: [{ slot: 0, angle: 1 }] };
       const panels = Array.from({ length: 9 }, () => [shown]);

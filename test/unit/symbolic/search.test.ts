@@ -97,13 +97,13 @@ describe('enumeration', () => {
     });
   });
 
-  it('makes as many programs as there are, with functions as arguments too', async () => {
+  it('enumerates all programs, with functions as arguments too', async () => {
     const library = archivedLibrary();
     const { programs } = await enumerateBySize(library, 5, unattended);
     expect(programs).toEqual(countPrograms(library, 5));
   });
 
-  it('refuses what memory cannot hold', async () => {
+  it('rejects a search that exceeds memory', async () => {
     await expect(enumerateBySize(initialLibrary(), 10, unattended)).rejects.toFailWith({
       code: 'programs-too-many',
       field: 'maxSize',
@@ -131,7 +131,7 @@ describe('enumeration', () => {
     );
   });
 
-  it('ends where the grammar has no more programs', () => {
+  it('ends after the last program of the grammar', () => {
     const entries = archivedLibrary().entries.filter(({ name }) =>
       ['fn_3', 'fn_2', 'push', 'connect'].includes(name),
     );
@@ -177,7 +177,7 @@ describe('exploration', () => {
   ): Promise<Exploration> =>
     explore(from, { quota: 50, programLimit: 20_000, ...options }, unattended);
 
-  it('finds what the released search found, and replaces what it replaced', async () => {
+  it('finds the programs of the released search, with the same replacements', async () => {
     const { population, enumerated, added, replaced } = await run({
       programLimit: 1_062_914,
       preserved: preservedPrograms(legacy),
@@ -242,7 +242,7 @@ describe('exploration', () => {
     }
   });
 
-  it('stops adding at the quota and goes on replacing', async () => {
+  it('stops adding at the quota but keeps replacing', async () => {
     const preserved = preservedPrograms(legacy);
     const { population, added, replaced } = await run({ quota: 3, preserved });
     expect({ size: population.length, added, replaced }).toEqual({
@@ -257,7 +257,7 @@ describe('exploration', () => {
     expect(await run({})).toEqual(await run({}));
   });
 
-  it('can be cancelled, and says how far it is', async () => {
+  it('can be canceled, and reports progress', async () => {
     const cancellation = { isCancellationRequested: false };
     const seen: number[] = [];
     const exploration = explore(

@@ -48,7 +48,7 @@ function stopAt(count: number) {
 describe('synthesize', () => {
   let whole: SynthesisResult | undefined;
 
-  it('writes its log, its library and its best network, which is what the log says', async () => {
+  it('writes its log, its library and the network that the log names as best', async () => {
     whole = await synthesize(request('whole'), unattended);
     const { document, log, network, library } = whole;
     expect(parseGssnnDocument(readFileSync(log, 'utf8'), log)).toEqual(document);
@@ -76,7 +76,7 @@ describe('synthesize', () => {
     expect(existsSync(join(folder, 'whole', 'synthesis.journal.jsonl'))).toBe(false);
   });
 
-  it('goes on where it was stopped, to the same end', async () => {
+  it('resumes to the same result', async () => {
     const out = request('resumed');
     for (const count of [2, 2]) {
       await expect(synthesize(out, stopAt(count))).rejects.toThrow(CancelledError);
@@ -99,7 +99,7 @@ describe('synthesize', () => {
     });
   });
 
-  it('writes the same where several train its networks', async () => {
+  it('writes the same result with several workers', async () => {
     const small = {
       ...settings,
       ...{ iterations: 1, population: 3, keep: 1, programLimit: 8000, baselines: 2 },

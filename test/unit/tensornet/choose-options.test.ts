@@ -83,7 +83,7 @@ const plain = (...layers: (readonly LayerOption[])[]): PartState => ({
 const removedState = (loss: number): PartState => ({ costs: [0], loss, layers: [] });
 
 describe('chooseOptions', () => {
-  it('finds what trying everything finds', async () => {
+  it('finds the optimum of an exhaustive search', async () => {
     await fc.assert(
       fc.asyncProperty(problems, async (problem) => {
         const best = bruteForce(problem);
@@ -119,7 +119,7 @@ describe('chooseOptions', () => {
     });
   });
 
-  it('says so where each limit could be kept, but not all together', async () => {
+  it('reports limits that can be met one by one, but not together', async () => {
     const layer = [
       { costs: [8, 1], loss: 0 },
       { costs: [1, 8], loss: 0 },

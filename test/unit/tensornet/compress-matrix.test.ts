@@ -68,7 +68,7 @@ const all: Compression[] = [
 
 describe('a compressed matrix', () => {
   it.each(all)(
-    'of $method $variant $then tells its errors and sizes truly',
+    'of $method $variant $then reports its true errors and sizes',
     async (compression) => {
       const [matrix, inputs] = [randomRows(24, 40, 1), correlatedRows(60, 40, 20, 2)];
       const statistics = computeStatistics(inputs);
@@ -207,14 +207,14 @@ describe('a compressed matrix', () => {
     ]);
   });
 
-  it('says what cannot be had, and what to do', async () => {
+  it('reports unavailable settings, with the fix', async () => {
     const matrix = randomRows(6, 20, 7);
     const bad: [Compression, RegExp][] = [
       [{ method: 'int4', level: 24 }, /power of two/],
       [{ method: 'int4', level: 32, variant: 'best' }, /no variant "best"/],
       [{ method: 'int4', level: 32, variant: 'gptq' }, /needs calibration/],
       [{ method: 'int8', level: 0, variant: 'clip' }, /block size/],
-      [{ method: 'mpo', level: 4, then: 'int4' }, /not quantized/],
+      [{ method: 'mpo', level: 4, then: 'int4' }, /can't quantize the results/],
       [{ method: 'mpo', level: 4, sites: { out: [2, 2], in: [4, 5] } }, /Sites/],
     ];
     for (const [compression, message] of bad) {
@@ -228,7 +228,7 @@ describe('a compressed matrix', () => {
 });
 
 describe('low rank', () => {
-  it('by covariance has the least error of outputs, by plain that of weights', async () => {
+  it('by covariance minimizes the error of outputs, by plain that of weights', async () => {
     await fc.assert(
       fc.asyncProperty(fc.integer({ min: 1, max: 12 }), fc.nat(1000), async (level, seed) => {
         const matrix = randomRows(16, 24, seed);
@@ -248,7 +248,7 @@ describe('low rank', () => {
     );
   });
 
-  it('by covariance loses nothing at the rank of the inputs, from fewer rows than inputs', async () => {
+  it('by covariance is lossless at the rank of the inputs, from fewer rows than inputs', async () => {
     const statistics = computeStatistics(randomRows(7, 30, 1));
     const { outputError } = await compressed(
       randomRows(20, 30, 2),

@@ -42,7 +42,7 @@ describe('a compression as people write it', () => {
     ['mpo:0%', { code: 'compression-malformed' as const }],
     ['mpo:120%', { code: 'compression-malformed' as const }],
     ['lowrank:8+mpo', { code: 'compression-malformed' as const }],
-  ])('%s is refused, with what to write', (text, message) => {
+  ])('%s is rejected, with the valid syntax', (text, message) => {
     expect(() => parseCompression(text)).toFailWith(message);
     expect(() => parseCompression(text)).toFailWith({ code: 'compression-malformed' });
   });
@@ -51,7 +51,7 @@ describe('a compression as people write it', () => {
 describe('an entry of a plan', () => {
   const parse = (entry: unknown): boolean => v.safeParse(compressionChoiceSchema, entry).success;
 
-  it('is read with all that it can say', () => {
+  it('is parsed with all of its parts', () => {
     expect(parse({ tensor: 'w', method: 'mpo', level: 8, sites: 2, variant: 'scaled' })).toBe(true);
     const sites = { out: [2, 3], in: [3, 5] };
     expect(parse({ tensor: 'w', method: 'mpo', level: 8, sites })).toBe(true);

@@ -102,7 +102,7 @@ describe.each([
     }
   });
 
-  it('cost work where they multiply', () => {
+  it('cost FLOPs if they multiply', () => {
     const [embedding, head = embedding] = table.embeddingAndHead ?? [];
     expect(embedding?.flopsPerToken === 0).toBe(matrices === 2);
     expect(head?.flopsPerToken).toBe(2 * (head?.out ?? 0) * (head?.in ?? 0));
@@ -140,7 +140,7 @@ describe.each([
       unattended,
     );
 
-  it('take part in a plan that is measured as it is written', async () => {
+  it('are part of a plan that is measured as written', async () => {
     // Rounded without calibration, so that what is written is what was measured.
     const rounded = withSchemes(table, [{ method: 'int8', variant: 'rtn' }]);
     const embeddingAndHead = rounded.embeddingAndHead ?? [];
@@ -166,7 +166,7 @@ describe.each([
     expect(cost).toBe(costBefore - before + after);
   });
 
-  it('are taken back in turn where a plan is refined', async () => {
+  it('are undone in turn while a plan is refined', async () => {
     const refined = await plan(table, 0.85, 2);
     expect(refined.distance).toBe(Math.min(...refined.tried));
     expect(refined.distance).toBeGreaterThan(0);
@@ -202,7 +202,7 @@ describe.each([
 });
 
 describe('asking for embedding or head', () => {
-  it('goes on after a stop', async () => {
+  it('resumes after a stop', async () => {
     const source = fixture('llama-gqa-untied');
     const table = await profile(source);
     const cancellation = { isCancellationRequested: false };
@@ -243,7 +243,7 @@ describe('asking for embedding or head', () => {
     expect(embeddingAndHead.map(({ place }) => place)).toEqual(['head']);
   });
 
-  it('is refused where they are one, or nothing rounds them, or there is none', async () => {
+  it('is refused if they are tied, no method quantizes them, or there are none', async () => {
     const tied = fixture('llama-tied-f16');
     await expect(profile(tied, { embeddingAndHead: ['embedding'] })).rejects.toFailWith({
       code: 'embeddings-tied',

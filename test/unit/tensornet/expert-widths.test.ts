@@ -39,7 +39,7 @@ beforeAll(async () => {
 });
 
 describe('experts of an MoE layer', () => {
-  it('are removed at each share, but leave as many as a token uses', () => {
+  it('are removed at each share, but never below the experts of a token', () => {
     const mixtures = model.summary.sublayers.filter(({ experts }) => experts !== undefined);
     const widths = (table.widths ?? []).filter(({ of }) => of === 'experts');
     expect(widths.map(({ sublayer }) => sublayer)).toEqual(mixtures.map(({ id }) => id));
@@ -64,7 +64,7 @@ describe('experts of an MoE layer', () => {
     expect(new Set(layers.map(({ expert }) => expert)).size).toBe(mixture?.experts?.count);
   });
 
-  it('save what they store, and no work', () => {
+  it('save bytes, but no FLOPs', () => {
     const compressions = { ...table, layers: table.layers.map((one) => ({ ...one, entries: [] })) };
     const reach = costRanges(compressions, context, []);
     const { experts } = model.summary.sublayers.find((one) => one.experts !== undefined) ?? {};

@@ -43,7 +43,7 @@ describe('memory besides the inputs that compressions are fitted to', async () =
     );
   });
 
-  it('counts only the experts whose sums are in memory together', async () => {
+  it('counts only experts whose sums are in memory together', async () => {
     const experts = await openModel(fixture('qwen3-moe'));
     const index = experts.summary.sublayers.findIndex(({ kind }) => kind === 'expert');
     const { linearLayers } = experts.sublayer(index);
@@ -60,7 +60,7 @@ describe('memory besides the inputs that compressions are fitted to', async () =
     expect(left([], 4e5)).toBeGreaterThanOrEqual(leastMemory(model, 'cpu'));
   });
 
-  it('leaves what the model needs to run', () => {
+  it('leaves enough memory to run the model', () => {
     expect(left([1e9])).toBe(leastMemory(model, 'cpu'));
     expect(left([1], 1)).toBe(leastMemory(model, 'cpu'));
   });

@@ -97,7 +97,7 @@ async function write(
 }
 
 describe('types of a GGUF file', () => {
-  it('are levels, or those that llama.cpp falls back to', () => {
+  it("are levels, or llama.cpp's fallback types", () => {
     const all = ['Q8_0', 'Q6_K', 'Q5_K', 'Q4_K', 'Q4_0', 'IQ4_XS', 'Q3_K', 'Q2_K'];
     expect(listEntries('down')).toEqual(all);
     expect(listEntries('up')).toEqual(['F16']);
@@ -190,7 +190,7 @@ describe('types of a GGUF file', () => {
 
 describe('types of a quantized folder', () => {
   it.each(['gptq-4-act-order', 'fp8'])(
-    'of %s are chosen by the bytes of the file, where packed weights are float16',
+    'of %s are chosen by the bytes of the file, with packed weights as float16',
     async (name) => {
       const source = quantizedFixture(name);
       const known = join(folder, `${name}.sensitivity.json`);
@@ -291,7 +291,7 @@ describe('plans of types', () => {
       JSON.stringify(matrix, (key, value: unknown) => (key === 'variant' ? undefined : value)),
     ) as Matrix;
 
-  it('say that they go by importance where layers do, which embedding and head never do', async () => {
+  it('are marked as importance-weighted for layers, never for embedding and head', async () => {
     const { layers, embeddingAndHead = [] } = table;
     const byImportance = { ...table, layers: layers.map(asCalibrated) };
     const headAlone = {
@@ -317,7 +317,7 @@ describe('plans of types', () => {
     ]);
   });
 
-  it('are applied with a warning where the importance matrix is missing', async () => {
+  it('are applied with a warning if the importance matrix is missing', async () => {
     const { fingerprint } = table.model;
     const changes = { types: { 'output.weight': 'F16' }, byImportance: true } as const;
     const warnings: string[] = [];

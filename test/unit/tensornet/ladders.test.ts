@@ -34,7 +34,7 @@ describe('ladders of levels', () => {
       [3, { distance: high }],
     ]);
 
-  it('are exact between measured levels where distances follow a power of the errors', () => {
+  it('are exact between measured levels if distances follow a power of the errors', () => {
     const sizes = fc.array(fc.double({ min: 0.01, max: 1, noNaN: true }), { minLength: 2 });
     fc.assert(
       fc.property(sizes, fc.double({ min: 0.2, max: 2, noNaN: true }), (found, power) => {
@@ -51,7 +51,7 @@ describe('ladders of levels', () => {
     );
   });
 
-  it('are as unsure as the measured ones, and as these differ in what they make of an error', () => {
+  it('have the uncertainty of measured ones, and of their spread in distance per error', () => {
     expect(interpolate(ladder, ends(24)).get(1)).toEqual({ distance: 6, standardError: 0 });
     const shares = [ends(24, 0.3), ends(48)].map((measured) => {
       const { distance = 0, standardError = 0 } = interpolate(ladder, measured).get(1) ?? {};
@@ -60,7 +60,7 @@ describe('ladders of levels', () => {
     expect(shares).toEqual([expect.closeTo(0.2 / 3, 6), expect.closeTo(Math.log(2) / 3, 6)]);
   });
 
-  it('beyond what is measured keep its proportion, and are unsure by what that typically turns by', () => {
+  it('beyond the measured range keep its proportion, with its typical deviation as uncertainty', () => {
     const one = new Map([[1, { distance: 6, standardError: 0.6 }]]);
     expect([...interpolate(ladder, one)].map(([place, { distance }]) => [place, distance])).toEqual(
       [
@@ -80,7 +80,7 @@ describe('ladders of levels', () => {
     expect(measuredFirst({ ...ladder, rungs: [] }, 0.2)).toEqual([]);
   });
 
-  it('are measured in the middle of those that are unsure', () => {
+  it('are measured in the middle of an uncertain range', () => {
     const between = interpolate(ladder, ends(48));
     expect(nextToMeasure(ladder, between, 0.3)).toEqual([]);
     expect(nextToMeasure(ladder, between, 0.1)).toEqual([2]);

@@ -57,7 +57,7 @@ const forms: Form[] = [
 ];
 
 describe('the work of forms', () => {
-  it('has the multiplications that the forms tell', () => {
+  it('has the multiplications of the encodings', () => {
     for (const form of forms) {
       const macs = encodingWork(form, 3).reduce((sum, work) => sum + work.macs, 0);
       expect(2 * macs).toBe(3 * encodingFlops(form));
@@ -70,7 +70,7 @@ describe('the work of forms', () => {
 });
 
 describe('costs of a machine', () => {
-  it('are found from what kernels took', () => {
+  it('are fitted to kernel times', () => {
     const positive = fc.double({ min: 0.01, max: 10, noNaN: true });
     fc.assert(
       fc.property(positive, positive, positive, positive, (call, byte, mac, moved) => {

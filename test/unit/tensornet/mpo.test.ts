@@ -114,7 +114,7 @@ describe('a matrix product operator', () => {
     );
   });
 
-  it('contracts as its definition says', async () => {
+  it('contracts by its definition', async () => {
     const matrix = randomMatrix(12, 18, 3);
     const sites = { out: [2, 3, 2], in: [3, 2, 3] };
     const mpo = await tensorizedAt(matrix, sites, 4);
@@ -126,7 +126,7 @@ describe('a matrix product operator', () => {
     }
   });
 
-  it('is nearer the larger the bond, and within what was dropped', async () => {
+  it('is closer with a larger bond dimension, within the truncated weight', async () => {
     const matrix = randomMatrix(36, 36, 9);
     const sites = { out: [6, 6], in: [6, 6] };
     const errors: number[] = [];

@@ -34,7 +34,7 @@ beforeAll(async () => {
   model = await openModel(path);
 });
 
-describe('what compressions are fitted to', () => {
+describe('inputs that compressions are fitted to', () => {
   const load = async (
     request: CalibrationRequest,
     method: 'lowrank' | 'int8' = 'lowrank',
@@ -47,7 +47,7 @@ describe('what compressions are fitted to', () => {
     return { ...loaded, warnings };
   };
 
-  it('are the windows after the measured ones, as many as compression uses', async () => {
+  it('are the windows after the measured ones, the number that compression uses', async () => {
     const long = file('long.txt', text.repeat(400));
     const request = { file: long, sequences: 2, length: 32 };
     const { measured, fitting, warnings } = await load(request);
@@ -74,7 +74,7 @@ describe('what compressions are fitted to', () => {
     expect((await load(whole, 'int8')).warnings).toEqual([]);
   });
 
-  it('are other windows of those that scores choose among', async () => {
+  it('are other windows of those chosen by scores', async () => {
     const long = file('scored.txt', text.repeat(40));
     const windows = await loadCalibration({ file: long, sequences: 20, length: 8 }, model, '');
     for (const policy of ['max', 'min', 'window', 'random'] as const) {
@@ -107,7 +107,7 @@ describe('what compressions are fitted to', () => {
     }
   });
 
-  it('are other examples where these are made at random', async () => {
+  it('are other examples if these are random', async () => {
     const vision = await openModel(fixture('../encoders/vit-plain'));
     const request = { file: 'random', sequences: 3, length: 6 };
     const settings = { seed: 5, fitted: [] };
@@ -151,7 +151,7 @@ describe('distances', () => {
   const largest = ({ layers }: SensitivityProfile): number[] =>
     layers.map(({ entries: [entry] }) => entry?.distance ?? Number.NaN);
 
-  it('of as many ranks as there are tokens are no zeros, but where nothing else could be fitted to', async () => {
+  it('with a rank equal to the number of tokens are not zero, unless no other tokens exist', async () => {
     const [apart, silent] = await profile(file('apart.txt', text.repeat(80)));
     expect(silent).toEqual([]);
     expect(Math.min(...largest(apart))).toBeGreaterThan(1e-5);

@@ -97,7 +97,7 @@ describe('rounding to nearest in blocks', () => {
     ]);
   });
 
-  it('keeps what 4 bits can hold', async () => {
+  it('is lossless for 4-bit values', async () => {
     const numbers = Float32Array.from({ length: 32 }, (_, i) => ((i % 15) - 7) / 4);
     const grid = { bits: 4, blockSize: 32, isAsymmetric: false, searches: true } as const;
     const form = roundToNearest({ count: 1, length: 32, numbers }, grid, 'qdq');
@@ -163,7 +163,7 @@ describe('quantizing with compensation', () => {
     );
   });
 
-  it('rounds to nearest where inputs do not depend on each other', async () => {
+  it('rounds to nearest for independent inputs', async () => {
     const matrix = randomRows(10, 48, 1);
     const numbers = new Float64Array(48 * 48);
     for (let i = 0; i < 48; i++) {
@@ -246,7 +246,7 @@ async function multiplied(form: MatrixEncoding<TensorData>, inputs: Rows): Promi
 }
 
 describe('block sizes that are offered', () => {
-  it('are longer only where that takes fewer bytes', () => {
+  it('are longer only if that takes fewer bytes', () => {
     const levels = (input: number): number[] =>
       compressionMethods.int4.levels({ out: 3, in: input });
     expect(levels(192)).toEqual([32]);

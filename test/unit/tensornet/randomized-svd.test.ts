@@ -55,7 +55,7 @@ describe('randomized SVD', () => {
     ['falls slowly', (i: number) => 1 / Math.sqrt(i + 1)],
     ['hardly falls', (i: number) => 1 - i / 400],
     ['falls fast', (i: number) => 0.8 ** i],
-  ])('comes within 0.3 %% of the least error where the spectrum %s', async (_, at) => {
+  ])('is within 0.3 %% of the optimal error if the spectrum %s', async (_, at) => {
     const spectrum = Array.from({ length: 160 }, (_, i) => at(i));
     const matrix = withSpectrum(200, 160, spectrum, 1);
     for (const rank of [8, 40]) {
@@ -73,7 +73,7 @@ describe('randomized SVD', () => {
   it.each([
     ['falls slowly', (i: number) => 1 / Math.sqrt(i + 1)],
     ['falls to nothing', (i: number) => 0.5 ** i],
-  ])('of few columns is exact and orthonormal where the spectrum %s', async (_, at) => {
+  ])('of few columns is exact and orthonormal if the spectrum %s', async (_, at) => {
     const spectrum = Array.from({ length: 24 }, (_, i) => at(i));
     const matrix = withSpectrum(300, 24, spectrum, 5);
     for (const rank of [4, 24]) {
@@ -87,7 +87,7 @@ describe('randomized SVD', () => {
     }
   });
 
-  it('of small matrices of any shape is that of float64', async () => {
+  it('of small matrices of any shape equals float64', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.integer({ min: 1, max: 20 }),
@@ -108,7 +108,7 @@ describe('randomized SVD', () => {
     );
   });
 
-  it('of a matrix whose rank is lower leaves no error, and of zeros none', async () => {
+  it('of rank-deficient and zero matrices is exact', async () => {
     const low = withSpectrum(60, 90, [3, 2, 1], 5);
     const found = await randomizedSvd(products, memorySource(low), { rank: 10, seed: 0 });
     expect(Matrix.sub(low, multiply(found)).norm('frobenius')).toBeLessThan(1e-4);

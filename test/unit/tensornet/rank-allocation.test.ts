@@ -50,7 +50,7 @@ describe('ranks under a budget', () => {
     );
   });
 
-  it('follow importance among matrices of one size, and are equal where that is', () => {
+  it('follow importance among matrices of one size, and are equal for equal importance', () => {
     const of = (importances: number[]): number[] => [
       ...allocateRanks(
         importances.map((importance, i) => ({ id: `${i}`, out: 100, in: 300, importance })),
@@ -70,7 +70,7 @@ describe('ranks under a budget', () => {
 });
 
 describe('ranks of a model', () => {
-  it('go where outputs lose most, within the budget of those given', async () => {
+  it('are given to the layers with the largest output error, within the budget', async () => {
     const model = await openModel(fixture('llama-gqa-untied'));
     const layers = model.summary.sublayers.flatMap((_, i) => [...model.sublayer(i).linearLayers]);
     const choices = layers.map((layer) => {

@@ -28,7 +28,7 @@ function smallestRatio(
 }
 
 describe('how far a model can go down', () => {
-  it('is counted in what the table knows', () => {
+  it('is counted in the units of the table', () => {
     expect(countedUnits(makeTable())).toEqual(['bytes', 'parameters', 'memory', 'flops']);
     const layers = makeTable().layers.map((layer) => ({ ...layer, ...times }));
     expect(countedUnits(makeTable({ layers }))).toEqual(
@@ -57,7 +57,7 @@ describe('how far a model can go down', () => {
     expect(smallestRatio(makeTable(), 'bytes', removable)).toBe(120 + 32 - 10);
   });
 
-  it('takes embedding and head along where they were measured', () => {
+  it('includes embedding and head if they were measured', () => {
     // 40 bytes more that can be 10 + 10.
     expect(smallestRatio(makeTable({ embeddingAndHead: outside() }))).toBe(80 + 32 + 20);
     const { model } = makeTable();

@@ -40,7 +40,7 @@ async function refined(limit: string, saving: number, rounds = 3, firstShare?: n
   return { plan: await refinePlan(problem, measure, rounds, context), tried };
 }
 
-it('changes less where the model is faster than planned, and more where it is slower', async () => {
+it('changes less if the model is faster than planned, and more if it is slower', async () => {
   // Planned, a layer saves an eighth of the 4 ms: 75 % take two of them.
   const faster = await refined('decode<75%', 0.25);
   expect(faster.tried[0]).toBe(2);
@@ -51,7 +51,7 @@ it('changes less where the model is faster than planned, and more where it is sl
   expect(slower.plan.cost).toBeCloseTo(2.8, 10);
 });
 
-it('reaches what the table does not promise, and says what is out of reach when it is measured', async () => {
+it('goes beyond the table, and reports limits that are out of reach', async () => {
   // By the table four layers leave half. All four leave a fifth, three are enough.
   const { plan, tried } = await refined('decode<40%', 0.2);
   expect([tried, plan.compress.length]).toEqual([[4, 3], 3]);
@@ -62,7 +62,7 @@ it('reaches what the table does not promise, and says what is out of reach when 
   expect(warnings).toEqual([]);
 });
 
-it('warns where no plan that it tried keeps the limit', async () => {
+it('warns if no tried plan keeps the limit', async () => {
   const { plan, tried } = await refined('decode<75%', 0.01, 0);
   expect([tried, plan.compress.length]).toEqual([[2], 2]);
   expect(warnings).toEqual([
@@ -79,7 +79,7 @@ it('returns from a plan that a wrong time led to, also after the last round', as
   expect((await refined('decode<75%', 0.125, 0, 0.3)).tried).toEqual([2]);
 });
 
-it('rounds where removals cost more together than alone: each kind of change has its own factor', async () => {
+it('corrects each kind of change by its own factor if removals cost more together than alone', async () => {
   const layers = losses.map((_, i) =>
     makeLayer(Math.floor(i / 2), i % 2 === 0 ? 'down' : 'query', [int8(0.03)]),
   );

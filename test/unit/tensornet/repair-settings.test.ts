@@ -7,6 +7,6 @@ it.each([
   [400, 512, 1],
   [256, 512, 2],
   [10, 512, 2],
-])('of %i sequences where %i are wanted, passes are %i', (sequences, wanted, passes) => {
+])('with %i sequences of %i requested, uses %i passes', (sequences, wanted, passes) => {
   expect(epochsToRead(sequences, wanted)).toBe(passes);
 });

@@ -30,7 +30,7 @@ const read = (type: BlockType, bytes: Uint8Array, { count: rows }: Rows): Rows =
 };
 
 describe.each(types)('rounding to %s with error feedback', (type) => {
-  it('leaves a smaller error of the outputs than rounding by importance, in as many bytes', async () => {
+  it('has a smaller output error than rounding by importance, at the same size', async () => {
     const factor = await factorHessian(products, gram, false);
     const bytes = await roundToBlocks(products, matrix, type, factor);
     const { elements, bytes: blockBytes } = parseGgmlBlock(type);

@@ -127,7 +127,7 @@ describe('the sensitivity profile', () => {
     expect(contracted).toEqual({ work: 1, time: 1, run: 'contracted' });
   });
 
-  it('tells no time of convolutions, whose rows are positions and no tokens', async () => {
+  it('has no times for convolutions, whose rows are positions instead of tokens', async () => {
     const costsFolder = join(folder, 'costs-of-maps');
     await mkdir(costsFolder);
     const sample = { calls: 1, bytes: 1, macs: 1000, moved: 1, milliseconds: 1 };
@@ -177,7 +177,7 @@ describe('the sensitivity profile', () => {
     expect(() => parseSensitivityProfile('{"format":"espalier.sensitivity"}', file)).toThrow(file);
   });
 
-  it('goes on where it was stopped, and finds the same', async () => {
+  it('resumes to the same result', async () => {
     const cancellation = { isCancellationRequested: false };
     let seen = 0;
     const stopping: JobContext<SensitivityEvent> = {
@@ -251,7 +251,7 @@ describe('the sensitivity profile', () => {
     ).rejects.toFailWith({ code: 'share-invalid', field: 'budget' });
   });
 
-  it('removes a sublayer where that costs least', async () => {
+  it('removes a sublayer if that costs least', async () => {
     const removable = [{ sublayer: 'block.1.attention', distance: 0 }];
     const budget = singleLimit({ unit: 'parameters', ratio: 0.95 });
     const { compress, remove } = await planUnderBudget(table, budget, removable);

@@ -25,7 +25,7 @@ function expectClose(actual: InputStatistics | undefined, expected: InputStatist
 }
 
 describe('statistics of inputs', () => {
-  it('are those of all rows, however these come, and shared where inputs are', async () => {
+  it('are those of all rows, for any batching, and are shared for shared inputs', async () => {
     const [attention, output] = [correlatedRows(2500, 9, 5, 1), randomRows(2500, 4, 2)];
     const accumulator = new StatisticsAccumulator(products);
     for (let start = 0; start < 2500; start += 500) {
@@ -47,7 +47,7 @@ describe('statistics of inputs', () => {
     expectClose(found.get('o'), computeStatistics(output));
   });
 
-  it('of many inputs are computed in parts, which make the same', async () => {
+  it('of wide inputs are computed in parts, with the same result', async () => {
     const rows = correlatedRows(64, 259, 40, 3);
     const accumulator = new StatisticsAccumulator(products);
     await accumulator.add(new Map([['down', floatTensor(rows.numbers, [64, 259])]]));
@@ -71,7 +71,7 @@ describe('statistics of inputs', () => {
 });
 
 describe('a calibration pass', () => {
-  it('sees what goes into the linear layers of each sublayer', async () => {
+  it('are collected from the inputs of the linear layers of each sublayer', async () => {
     const model = await openModel(fixture('llama-gqa-untied'));
     const inputs = [Int32Array.of(1, 2, 3, 4, 5), Int32Array.of(9, 8, 7, 6, 5)];
     const executor = new LayeredExecutor(model, 'cpu', 1 << 28);

@@ -65,7 +65,7 @@ describe('weights as they are stored', () => {
     }
   });
 
-  it('of grouped queries, normalized or not, are compressed from what the model really does', async () => {
+  it('of grouped queries, normalized or not, are compressed from the weights that the model uses', async () => {
     for (const name of ['llama-gqa-untied', 'qwen3']) {
       const model = await openModel(fixture(name));
       const executor = new LayeredExecutor(model, 'cpu', 1 << 28);

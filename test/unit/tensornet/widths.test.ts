@@ -71,7 +71,7 @@ describe('widths', () => {
     expect(parseSensitivityProfile(text, 'a.sensitivity.json').widths).toEqual(widths);
   });
 
-  it('lose the channels that add least: the distance is below that of losing the others', async () => {
+  it('are pruned of the least important channels: the distance is below that of pruning the others', async () => {
     const [, width] = table.widths ?? [];
     const half = width?.entries.at(-1);
     const { measured } = await loadProfileInputs(
@@ -105,7 +105,7 @@ describe('widths', () => {
     await measurer.dispose();
   });
 
-  it('are chosen with encodings under several limits, as what is written then has', async () => {
+  it('are chosen with encodings under several limits, which the written model meets', async () => {
     const limits = ['memory<60%', 'parameters<75%', 'bytes<12kB'].map(parseLimit);
     const plan = await planForBudget(
       {
@@ -132,7 +132,7 @@ describe('widths', () => {
     expect(parameters?.before).toBe(model.summary.parameters);
   });
 
-  it('are refused where nothing can be width-pruned so', async () => {
+  it('are refused if no layer supports width pruning', async () => {
     const asked = { widths: [0.999], blocks: [] };
     expect(() => chosenWidths(model.model, asked)).toFailWith({
       code: 'no-widths',
@@ -232,7 +232,7 @@ describe('limits', () => {
     expect(() => parseLimit(text)).toThrow(`limits: ${text} is not a share of the model`);
   });
 
-  it('say which of them cannot be kept, and how much is left of all of the model', async () => {
+  it('report limits that cannot be met, and the remaining share of the whole model', async () => {
     const { bytes } = model.summary;
     const limits = ['parameters<90%', `bytes<${Math.round(bytes / 100)}`].map(parseLimit);
     await expect(planUnderBudget(table, { limits, context })).rejects.toFailWith({

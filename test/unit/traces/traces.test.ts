@@ -327,7 +327,7 @@ it('an operation with command line, worker, resume and history: a declaration', 
   worker.dispose();
 });
 
-it('a column of the heatmap: an entry, and what an operation measures for it', async () => {
+it('a column of the heatmap: an entry, and the values that an operation measures for it', async () => {
   const { makeState, makeModel } = await import('../webview/heatmap-fixture');
   const view = await scratch.load<HeatmapView>(
     ['cells', 'cell-text', 'candidate-rows', 'columns', 'view-state']

@@ -143,7 +143,7 @@ describe('adapters of matrices', () => {
     }
   });
 
-  it('are left out where a matrix is read in another way too, which is then trained itself in steps of its size', async () => {
+  it('are left out if a matrix is also read in another way, which is then trained in steps of its size', async () => {
     const model = await openModel(fixture('llama-tied-f16'));
     const [embedding] = model.embeddingAndHeadMatrices;
     const { weight, id } = embedding ?? expect.fail('no embedding');

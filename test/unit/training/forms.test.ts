@@ -38,7 +38,7 @@ async function trained(model: LayeredModel): Promise<Tensors> {
 }
 
 describe('training a model with other forms of its matrices', () => {
-  it('gives the factors of a low rank what the chain rule says', async () => {
+  it('returns the gradients of low-rank factors by the chain rule', async () => {
     const model = await openModel(fixture(name));
     const layer = listLayers(model).find(({ role }) => role === 'down');
     if (layer === undefined) {
@@ -92,7 +92,7 @@ describe('training a model with other forms of its matrices', () => {
     }
   });
 
-  it('is refused where a matrix is in few bits', async () => {
+  it('is refused for quantized matrices', async () => {
     const model = await openModel(fixture(name));
     const [layer] = listLayers(model);
     if (layer === undefined) {

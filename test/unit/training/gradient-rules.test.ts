@@ -95,7 +95,7 @@ describe('GELU in basic operators', () => {
     expect(nodes.filter(({ opType }) => opType === 'Sum')).toEqual([]);
   });
 
-  it('has that of its nodes where one of their values is a target too', () => {
+  it('has the gradient of its nodes if one of their values is a target too', () => {
     for (const form of Object.values(geluForms)) {
       const nodes = emit(form, ({ graph }) =>
         graph.node.flatMap(({ opType, output }) => (opType === 'Erf' ? output : [])),
@@ -106,7 +106,7 @@ describe('GELU in basic operators', () => {
 });
 
 describe('backward', () => {
-  it('names node and operator where there is no rule', () => {
+  it('names node and operator if there is no rule', () => {
     const graph = new GraphBuilder('test');
     const x = graph.input('x', DataType.FLOAT, [2, 2]);
     const loss = graph.op('ReduceSum', [graph.op('Det', [x])], { keepdims: 0 });
@@ -117,7 +117,7 @@ describe('backward', () => {
     });
   });
 
-  it('needs no rule where nothing trained comes through', () => {
+  it('needs no rule for nodes without trained inputs', () => {
     const graph = new GraphBuilder('test');
     const [x, w] = [graph.input('x', DataType.FLOAT, [2, 2]), graph.input('w', DataType.FLOAT, [])];
     const product = graph.op('Mul', [graph.op('Det', [x]), w]);

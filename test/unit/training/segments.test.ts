@@ -106,7 +106,7 @@ describe('a graph that is cut', () => {
     },
   );
 
-  it('releases its sessions where it is not made', async () => {
+  it('releases its sessions if it cannot be created', async () => {
     const opened = await openModel(fixture('llama-gqa-untied'));
     const create = vi.spyOn(InferenceSession, 'create');
     const options = {
@@ -156,7 +156,7 @@ describe('a graph that is cut', () => {
     }
   });
 
-  it('is cut where keeping everything is more than memory allows, and as seldom as it can be', async () => {
+  it('is cut only if memory requires it, into the fewest segments', async () => {
     const given = size(await openModel(fixture('llama-gqa-untied')));
     const bytes = (pieces: number, segments: number): number =>
       stepBytes(given, { pieces, segments });

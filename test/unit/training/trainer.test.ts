@@ -73,7 +73,7 @@ describe('Trainer', () => {
     await rm(folder, { recursive: true, force: true });
   });
 
-  it('goes on from a checkpoint bit for bit, dropout, schedule and accumulation included', async () => {
+  it('resumes from a checkpoint bit for bit, with dropout, schedule and accumulation', async () => {
     const accumulating = { ...options, accumulate: 2, clipNorm: 1 };
     const file = join(folder, 'half.safetensors');
     const whole = await Trainer.create(convolutional(), accumulating);
@@ -95,7 +95,7 @@ describe('Trainer', () => {
     await Promise.all([whole.dispose(), resumed.dispose()]);
   });
 
-  it('refuses a checkpoint of another model and says what is missing', async () => {
+  it('rejects a checkpoint of another model and names the missing tensors', async () => {
     const file = join(folder, 'other.safetensors');
     const trainer = await Trainer.create(convolutional(), options);
     await trainer.save(file);

@@ -29,7 +29,7 @@ function start() {
 }
 
 describe('questions to the host', () => {
-  it('are asked once more, not for every step of a slider', async () => {
+  it('are asked again once, not for every step of a slider', async () => {
     const { asker, asked, told, answer } = start();
     for (const question of ['10', '20', '30', '40']) asker.ask(question);
     expect(asked).toEqual(['10']);
@@ -44,7 +44,7 @@ describe('questions to the host', () => {
     expect(told.at(-1)).toEqual({ question: '50', ok: 'fifty' });
   });
 
-  it('tell why there is no answer, and go on', async () => {
+  it('report a failed request, and continue', async () => {
     const { asker, told, answer } = start();
     asker.ask('0');
     await answer(new Error('no'));

@@ -32,13 +32,13 @@ describe('cells', () => {
     expect(cells.map(({ order }) => order)).toEqual([2, 2, 1, 1, undefined, 3]);
   });
 
-  it('leave out what the model has lost already, whose places are known', () => {
+  it('leave out sublayers that are already removed, at their known positions', () => {
     const model = { ...makeState({}).model, absent: ['block.3.attention', 'block.4.convolution'] };
     expect(lostPlaces(model)).toEqual([{ block: 3, line: unitName({ kind: 'attention' }) }]);
     expect(lostPlaces(makeState({}).model)).toEqual([]);
   });
 
-  it('say how far states have drifted, in color where that is asked for', () => {
+  it('show the drift of hidden states, in color if selected', () => {
     const worst = { window: 0, position: 7, token: ' fox', relativeError: 0.4 };
     const at = (sublayer: string, relativeError: number) => ({
       ...{ sublayer, removed: false, relativeError, cosine: 0.9 },
@@ -70,7 +70,7 @@ describe('cells', () => {
     expect(cell && cellLabel(cell)).toMatch(/Drift: 10\.0\s%/);
   });
 
-  it('say how much of a width-pruned sublayer is kept, unless it is removed', () => {
+  it('show the kept share of a width-pruned sublayer, unless it is removed', () => {
     const id = 'block.1.feedforward';
     const widthPruned = {
       [id]: {
@@ -109,7 +109,7 @@ describe('cells', () => {
     });
   });
 
-  it('say where the rank depends on the text', () => {
+  it('mark ranks that depend on the text', () => {
     const profile = readProfile({
       candidates: [{ sublayer: 'block.0.attention', distance: 0.5 }],
       stability: {
@@ -133,7 +133,7 @@ describe('cells', () => {
     expect(other?.stability).toBeUndefined();
   });
 
-  it('show the preview until the distance arrives, and rank what has arrived', () => {
+  it('show the preview until the distance arrives, and rank the arrived ones', () => {
     const profile = readProfile({
       candidates: [
         { sublayer: 'block.0.attention', distance: 0.5 },
@@ -188,7 +188,7 @@ describe('cells', () => {
     expect(cell && cellLabel(cell)).toMatch(/^Expert 3, block 0: kept/);
   });
 
-  it('show the saliency of experts, their share of each text, and how many a layer keeps', () => {
+  it('show the saliency of experts, their share of each text, and the number kept per layer', () => {
     const model = makeMoeModel(2);
     const values = (value: number) => ({ 'block.0.expert.1': value, 'block.0.expert.2': 0 });
     const measurements = {
@@ -236,14 +236,14 @@ describe('cells', () => {
     }
   });
 
-  it('are left out where the search does not consider their kind', () => {
+  it('are left out if the search does not consider their kind', () => {
     const settings = { ...readProfile().settings, granularity: 'attention' as const };
     const { byId } = buildCells(makeState({ profile: readProfile({ settings }) }));
     expect(byId.get('block.0.feedforward')?.status).toBe('excluded');
     expect(byId.get('block.0.attention')?.status).toBe('pending');
   });
 
-  it('have the patches of the model, and planned ones where their sublayers go', () => {
+  it('show patches of the model, and planned ones for removed sublayers', () => {
     const graph = {
       edges: [
         [
@@ -281,7 +281,7 @@ describe('cells', () => {
     ]);
   });
 
-  it('are the same where nothing of them has changed, so that they are not drawn again', () => {
+  it('are the same objects if unchanged, so that they are not drawn again', () => {
     const state = makeState({
       profile: readProfile({
         candidates: [
@@ -324,7 +324,7 @@ describe('words of a cell', () => {
     return cell && cellLabel(cell);
   };
 
-  it('say what is known', () => {
+  it('describe the known values', () => {
     expect(label('block.0.attention')).toBe(
       'Attention, block 0: removed, number 1, distance 0.0123, rank 1 of 1',
     );

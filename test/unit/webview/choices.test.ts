@@ -15,7 +15,7 @@ const start = makeState({
 });
 
 describe('a choice shown ahead of the host', () => {
-  it('applies rounds with what is known of them', () => {
+  it('applies rounds with their known results', () => {
     expect(withChoice(start, { type: 'selectRounds', rounds: 2 })).toMatchObject({
       selectedRounds: 2,
       removed: ['block.2.attention', 'block.1.attention'],
@@ -23,7 +23,7 @@ describe('a choice shown ahead of the host', () => {
     });
   });
 
-  it('leaves the rounds when a mark changes what is removed', () => {
+  it('leaves the rounds when a mark changes the removals', () => {
     const changed = withChoice(start, {
       type: 'setMark',
       sublayer: 'block.2.attention',
@@ -129,7 +129,7 @@ describe('choices on their way to the host', () => {
     expect(known).toEqual([mark('removed'), mark('protected')]);
   });
 
-  it('tell of a slider that is dragged only the last place, and every mark', async () => {
+  it('report only the last position of a dragged slider, and every mark', async () => {
     const { told, choices, answer } = slowHost();
     choices.add(rounds(1));
     choices.add(rounds(2));

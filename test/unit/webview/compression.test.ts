@@ -70,7 +70,7 @@ describe('the cells of the compression panel', () => {
     expect(listShares(table, 'int8')).toEqual([50]);
   });
 
-  it('show the level that leaves nearest to a share, and say where nothing was measured', () => {
+  it('show the level closest to a share, and mark unmeasured layers', () => {
     const at = (share: number) =>
       buildCells(makeTable(), { kind: 'scheme', scheme: 'lowrank+int4', share }).cells.map(
         ({ status, entry }) => [status, entry?.level],
@@ -108,7 +108,7 @@ describe('the cells of the compression panel', () => {
     expect(cells.map(({ loss }) => loss)).toEqual([0, 0, 1e-4, 0]);
   });
 
-  it('say where a form does not pay, by time where there is one and else by work', () => {
+  it('mark encodings that do not pay, by time if known, otherwise by FLOPs', () => {
     const big = { ...lowRank(9, 20, 0.1), flopsPerToken: 30 };
     const drawbacks = (layer: Partial<Layer>, entry: Partial<Entry>) =>
       buildCells(
@@ -126,7 +126,7 @@ describe('the cells of the compression panel', () => {
     ]);
   });
 
-  it('show what a plan makes of each layer', () => {
+  it('show the encoding of each layer in a plan', () => {
     const { cells } = buildCells(makeTable(), { kind: 'plan', plan: makePlan() });
     expect(cells.map(({ status, entry }) => [status, entry?.level])).toEqual([
       ['measured', 0],
@@ -142,7 +142,7 @@ describe('the cells of the compression panel', () => {
     ]);
   });
 
-  it('tell times only where there are some', () => {
+  it('show times only if there are any', () => {
     const [cell] = buildCells(makeTable(), { kind: 'scheme', scheme: 'int8', share: 50 }).cells;
     expect(cell).toBeDefined();
     const facts = Object.fromEntries(
@@ -185,7 +185,7 @@ describe('the cells of the compression panel', () => {
     expect(pending?.status).toBe('pending');
   });
 
-  it('say how a tensor network runs', () => {
+  it('show how a tensor network runs', () => {
     const entry: Entry = { ...int8(1e-4), method: 'mpo', level: 4, mpoRun: 'contracted' };
     const table = makeTable({ layers: [makeLayer(0, 'down', [entry])] });
     const [cell] = buildCells(table, { kind: 'scheme', scheme: 'mpo', share: 50 }).cells;
@@ -221,7 +221,7 @@ describe('a budget', () => {
   } as const;
   const set = { isSet: true, percent: 40 };
 
-  it('asks for all limits that are set, and only for what is allowed', () => {
+  it('sends all set limits, and only allowed changes', () => {
     const form = { ...withLimit(initialForm, 'memory', set), without: ['int8'], context: 8192 };
     expect(formChoice(form, known)).toEqual({
       limits: [
@@ -251,7 +251,7 @@ describe('a budget', () => {
     expect(reading(200_000)).toEqual([1024, 4096, 8192, 32_768, 131_072]);
   });
 
-  it('asks for nothing without a limit that is counted, or where nothing may change', () => {
+  it('sends nothing without an active limit, or without allowed changes', () => {
     const off = withLimit(initialForm, 'bytes', { isSet: false });
     expect(formChoice(off, known)).toBeUndefined();
     expect(formChoice(withLimit(off, 'flops', set), known)).toBeUndefined();
@@ -261,7 +261,7 @@ describe('a budget', () => {
     expect(formChoice(removing, { ...known, removable: 1 })?.schemes).toEqual([]);
   });
 
-  it('goes down as far as the host says', () => {
+  it('has the minimum that the host reports', () => {
     const reach = [{ unit: 'bytes', before: 200, least: 151 }] as const;
     expect(leastPercent('bytes', reach)).toBe(76);
     expect(leastPercent('memory', reach)).toBe(1);
@@ -308,7 +308,7 @@ describe('a budget', () => {
     ).toBe(true);
   });
 
-  it('says how small each scheme makes the model', () => {
+  it('shows the size of the model for each scheme', () => {
     const table = makeTable();
     const [first, second] = tableSchemes(table).map((scheme) => leastBytes(table, scheme));
     // Layers of 20 bytes: four become 10, or two become 6.
@@ -316,7 +316,7 @@ describe('a budget', () => {
     expect(second).toBe(table.model.bytes - 2 * 14);
   });
 
-  it('receives all linear layers that take part', () => {
+  it('receives all linear layers of the plan', () => {
     const embeddingAndHead = { ...makePlan(), embeddingAndHead: true };
     expect(countMatrices(embeddingAndHead, makeTable({ embeddingAndHead: outside() }))).toBe(6);
     expect(countMatrices(embeddingAndHead, makeTable({ embeddingAndHead: [tied()] }))).toBe(6);
@@ -333,7 +333,7 @@ describe('a budget', () => {
   });
 });
 
-describe('what the host tells', () => {
+describe('messages from the host', () => {
   const restore = { model: '/models/tiny' };
   const state: CompressionState = {
     model: makeModel(2),
@@ -418,7 +418,7 @@ describe('the view of the compression panel', () => {
     expect(viewFrom(savedView, saved)).toEqual(view);
   });
 
-  it('falls back where it does not fit', () => {
+  it('falls back to defaults if invalid', () => {
     const fallback = viewFrom(savedView, undefined);
     expect(fallback.form).toEqual(initialForm);
     expect(
@@ -429,7 +429,7 @@ describe('the view of the compression panel', () => {
   });
 });
 
-describe('what a plan takes out', () => {
+describe('removals of a plan', () => {
   it('counts a MoE layer with fewer experts as width-pruned', () => {
     const widths = [{ sublayer: 'block.0.attention', remove: '1' }];
     const remove = [

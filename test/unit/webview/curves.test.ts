@@ -12,7 +12,7 @@ const profile = readProfile({
 });
 
 describe('curves', () => {
-  it('start at the original and count what is removed on the chosen axis', () => {
+  it('start at the original and count the removals on the chosen axis', () => {
     const curves = buildCurves(profile, model, 'sublayers');
     expect(curves.greedy).toEqual([
       { rounds: 0, x: 0, y: 0 },

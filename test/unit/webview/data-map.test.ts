@@ -27,7 +27,7 @@ describe('the view of the data map', () => {
     expect(read(JSON.parse(JSON.stringify(saved)))).toEqual(saved.view);
   });
 
-  it('falls back where it does not fit', () => {
+  it('falls back to defaults if invalid', () => {
     const view = read({
       view: { query: { order: 'no', label: -1 }, subset: { keep: 7, policy: 3 } },
     });

@@ -6,7 +6,7 @@ const at = (sublayer: string, relativeError: number) => ({
   worst: { window: 0, position: 3, token: ' fox', relativeError },
 });
 
-it('colors the diagram by drift, and says where it starts', () => {
+it('colors the diagram by drift, and names its start', () => {
   const worst = { window: 0, position: 3, token: ' fox', relativeError: 0.5 };
   const colors = driftColors({
     ...{ positions: 8, limit: 0.1, starts: 'block.1.attention', startsAt: [worst] },
@@ -33,7 +33,7 @@ it('colors the diagram by drift, and says where it starts', () => {
   expect(driftColors(undefined)).toBeUndefined();
 });
 
-it('colors it by importance, of a block where only blocks were measured', () => {
+it('colors it by importance, per block if only blocks were measured', () => {
   const colors = importanceScale({
     ...{ metric: 'js', stale: true },
     sublayers: [

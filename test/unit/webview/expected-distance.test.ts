@@ -21,7 +21,7 @@ describe('the expected distance', () => {
     expect(after([a], [b, c])).toBeCloseTo(0.6);
   });
 
-  it('is that of a round whose removals are the same', () => {
+  it('equals the distance of a round with the same removals', () => {
     expect(after([b, a], [a, b])).toBeCloseTo(0.2);
     expect(after([b, a], [b])).toBeCloseTo(0.1);
   });
@@ -38,13 +38,13 @@ describe('the expected distance', () => {
     expect(after([b, a], [b, c])).toBeCloseTo((0.1 / 0.2) ** (1 / 2) * 0.6);
   });
 
-  it('is not known where the cost of a removal is not', () => {
+  it('is unknown if the distance of a removal is', () => {
     expect(after([a], [a, 'block.2.attention'])).toBeUndefined();
     expect(after([a], ['block.1.feedforward'])).toBeUndefined();
     expect(after([a], [])).toBeUndefined();
   });
 
-  it('counts whole blocks once where they are the candidates, and does not divide them', () => {
+  it('counts whole blocks once if they are the candidates', () => {
     const profile = readProfile({
       candidates: [{ sublayer: 'block.1', distance: 0.3 }],
     });
@@ -53,7 +53,7 @@ describe('the expected distance', () => {
     expect(of([b])).toBeUndefined();
   });
 
-  it('is not told of width-pruned selections, nor of metrics that do not begin at 0', () => {
+  it('is left out for width-pruned selections, and for metrics that do not start at 0', () => {
     const widthPruned = {
       [a]: {
         ...{ of: 'groups' as const, kept: 1, count: 2 },

@@ -49,11 +49,11 @@ const listLabels = (expanded: readonly string[], query = ''): string[] =>
   visibleRows(tree, new Set(expanded), query).map(({ node }) => node.label);
 
 describe('the tree', () => {
-  it('begins with the embedding and goes on in the order of the model', () => {
+  it('begins with the embedding and continues in the order of the model', () => {
     expect(listLabels([])).toEqual(['Embedding', 'Block 0', 'Block 1', 'LM head']);
   });
 
-  it('tells blocks of an encoder from those of a decoder', () => {
+  it('distinguishes blocks of an encoder from those of a decoder', () => {
     const towers = buildTree({ ...model, facts: { encoderBlocks: 1 } } as ModelDescription);
     expect(towers.map(({ label }) => label)).toEqual([
       ...['Embedding', 'Block 0 (encoder)', 'Block 1 (decoder)', 'LM head'],
@@ -67,7 +67,7 @@ describe('the tree', () => {
     ]);
   });
 
-  it('a row knows its level, its position and its neighbors', () => {
+  it('a row has its level, its position and its neighbors', () => {
     const rows = visibleRows(tree, new Set(['block.0']), '');
     const found = rows.find(({ node }) => node.id === 'block.0.feedforward');
     expect(found).toMatchObject({ position: 2, siblings: 2, expanded: false });
@@ -75,7 +75,7 @@ describe('the tree', () => {
     expect(found?.node.parent?.id).toBe('block.0');
   });
 
-  it('sums up what the rows below have', () => {
+  it('sums the rows below', () => {
     const [, first] = tree;
     expect(first).toMatchObject({ tensors: 3, flopsPerToken: 20, kvBytesPerToken: 8 });
     expect(first?.dtype).toBe('mixed');
@@ -85,7 +85,7 @@ describe('the tree', () => {
 });
 
 describe('a search', () => {
-  it('shows what has all of its words, and the way there', () => {
+  it('shows rows that match all words, and their parents', () => {
     expect(listLabels([], 'k_proj 2x4')).toEqual([
       ...['Block 0', 'Attention', 'self_attn.k_proj.weight'],
       ...['Block 1', 'Attention', 'self_attn.k_proj.weight'],
@@ -119,7 +119,7 @@ describe('the histogram', () => {
   });
 });
 
-it('a view of another version falls back where it does not fit', () => {
+it('a view of another version falls back to defaults if invalid', () => {
   const saved = { path: '/m', view: { expanded: ['block.0', 7], query: 3, selected: 'x' } };
   expect(viewFrom(savedView, saved)).toEqual({
     ...{ expanded: ['block.0'], query: '', selected: 'x' },

@@ -3,7 +3,7 @@ import { gridLayout, moveInGrid } from '../../../webview/grid/grid-layout';
 import type { Place } from '../../../webview/grid/grid-layout';
 
 describe('layout', () => {
-  it('shows distances in the cells where there is room', () => {
+  it('shows distances in the cells if there is room', () => {
     expect(gridLayout(1360, 12, 2)).toEqual({
       orientation: 'across',
       dense: false,
@@ -26,7 +26,7 @@ describe('layout', () => {
     });
   });
 
-  it('runs down in a narrow panel that cannot hold the blocks', () => {
+  it('is vertical in a narrow panel that cannot fit the blocks', () => {
     expect(gridLayout(440, 80, 2)).toMatchObject({ orientation: 'down', showValues: true });
     expect(gridLayout(800, 80, 2)).toMatchObject({ orientation: 'across' });
   });
@@ -36,7 +36,7 @@ describe('layout', () => {
     expect(gridLayout(602, 30, 2)).toMatchObject({ orientation: 'across', narrow: false });
   });
 
-  it('has low lines where each of many experts has one, below each other in any panel', () => {
+  it('has low rows for many experts, one below the other in any panel', () => {
     expect(gridLayout(1360, 48, 131)).toMatchObject({ orientation: 'across', low: true });
     expect(gridLayout(440, 80, 131)).toMatchObject({ orientation: 'across', low: true });
     expect(gridLayout(1360, 48, 11)).toMatchObject({ low: false });
@@ -49,14 +49,14 @@ describe('moving', () => {
   const move = (key: string, start: Place, filled: (place: Place) => boolean = all) =>
     moveInGrid(key, false, start, 2, 3, filled);
 
-  it('goes to the neighbor and stays at the edge', () => {
+  it('moves to the neighbor and stops at the edge', () => {
     expect(move('ArrowRight', from)).toEqual({ row: 0, column: 2 });
     expect(move('ArrowLeft', from)).toEqual({ row: 0, column: 0 });
     expect(move('ArrowDown', from)).toEqual({ row: 1, column: 1 });
     expect(move('ArrowUp', from)).toEqual(from);
   });
 
-  it('goes to the ends of the row, with Control to those of the grid', () => {
+  it('moves to the ends of the row, with Control to those of the grid', () => {
     expect(move('End', from)).toEqual({ row: 0, column: 2 });
     expect(move('Home', { row: 1, column: 2 })).toEqual({ row: 1, column: 0 });
     expect(moveInGrid('End', true, from, 2, 3, all)).toEqual({ row: 1, column: 2 });

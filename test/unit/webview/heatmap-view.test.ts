@@ -25,7 +25,7 @@ it('comes back as it was saved', () => {
   expect(viewFrom(savedView, JSON.parse(JSON.stringify({ view })))).toEqual(view);
 });
 
-it('falls back where nothing, or something else, was saved', () => {
+it('falls back to defaults if nothing valid was saved', () => {
   expect(viewFrom(savedView, undefined)).toEqual(initial);
   expect(viewFrom(savedView, 'text')).toEqual(initial);
   const view = {

@@ -5,7 +5,7 @@ import { everyKind, listKinds, listLines } from '../../../webview/heatmap/kinds'
 import { listUnits } from '../../../webview/heatmap/units';
 import { makeMoeModel, makeModel } from './heatmap-fixture';
 
-it('knows and names every kind that models have', () => {
+it('has a name for every kind of sublayer', () => {
   expect([...everyKind].sort()).toEqual([...sublayerKinds].sort());
   expect(new Set(everyKind.map((kind) => strings.kind(kind))).size).toBe(everyKind.length);
 });

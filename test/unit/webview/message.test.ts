@@ -6,13 +6,13 @@ describe('a message', () => {
   const place = 'models/a (--old).gguf';
   const message = say`${place}: ${say`Keep it (--protect, --granularity block), or leave it.`}`;
 
-  it('says the flags on the command line', () => {
+  it('shows the flags on the command line', () => {
     expect(inEnglish(message)).toBe(
       'models/a (--old).gguf: Keep it (--protect, --granularity block), or leave it.',
     );
   });
 
-  it('says none in a panel, and what it is filled with stays', () => {
+  it('leaves flags out in a panel, and keeps its values', () => {
     expect(tell(message)).toBe('models/a (--old).gguf: Keep it, or leave it.');
   });
 });

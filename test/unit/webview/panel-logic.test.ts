@@ -19,7 +19,7 @@ import { inEnglish, say } from '../../../extension/core/message';
 
 const profiling = { id: '1', name: 'Profiling', makesDocument: true };
 
-describe('what can be done', () => {
+describe('available actions', () => {
   it('needs a selection to prune or to save a plan, not to evaluate', () => {
     const available = findAvailability(makeState());
     expect(available.profile).toBeUndefined();
@@ -46,14 +46,14 @@ describe('what can be done', () => {
     expect(findAvailability(makeState({ job })).profile).toBe('Pruning is queued');
   });
 
-  it('says why the workspace allows nothing', () => {
+  it('explains why the workspace allows no action', () => {
     const available = findAvailability(makeState({ blocked: 'Not trusted.' }));
     expect([available.profile, available.prune, available.evaluate]).toEqual(
       Array(3).fill('Not trusted.'),
     );
   });
 
-  it('leaves out what the model cannot do, with the reason', () => {
+  it('leaves out unsupported actions, with the reason', () => {
     const cannot = { evaluate: say`It sees the whole input.`, keepCache: say`It keeps none.` };
     const encoder = findAvailability(makeState({ cannot, removed: ['block.0.attention'] }));
     expect(encoder.evaluate).toBe(inEnglish(cannot.evaluate));
@@ -67,7 +67,7 @@ describe('what can be done', () => {
     ]);
   });
 
-  it('goes on only with a job that left a journal', () => {
+  it('resumes only a job with a journal', () => {
     const job = {
       ...profiling,
       ...({ kind: 'stopped', reason: 'crashed', message: '' } as const),
@@ -94,7 +94,7 @@ describe('preview of config.json', () => {
     Array.from({ length: count }, (_, index) => ({ line: `same ${index}`, change: 'same' }));
   const added: ConfigChange = { line: 'new', change: 'added' };
 
-  it('folds what is far from a change', () => {
+  it('folds lines far from a change', () => {
     const hunks = splitHunks([...same(10), added, ...same(10)]);
     expect(hunks.map(({ kind, lines }) => [kind, lines.length])).toEqual([
       ['folded', 7],
@@ -103,7 +103,7 @@ describe('preview of config.json', () => {
     ]);
   });
 
-  it('does not fold a few lines, and loses none', () => {
+  it('does not fold a few lines, and keeps all of them', () => {
     const lines = [added, ...same(8), added];
     const hunks = splitHunks(lines);
     expect(hunks.every(({ kind }) => kind === 'lines')).toBe(true);

@@ -18,7 +18,7 @@ describe('texts next to each other', () => {
     expect(splitColumns(tokens, 2)).toEqual(columns(['a', 'b'], ['x']));
   });
 
-  it('first differ where both have a token, and not where one is ahead', () => {
+  it('first differ at a token that both have, not at the end of the shorter text', () => {
     expect(firstDifference(columns(['a', 'b', 'c'], ['a', 'x', 'c']))).toBe(1);
     expect(firstDifference(columns(['a', 'b', 'c'], ['a', 'b']))).toBeUndefined();
     expect(firstDifference(columns(['a']))).toBeUndefined();
@@ -28,7 +28,7 @@ describe('texts next to each other', () => {
 describe('the form', () => {
   const view = { ...viewFrom(savedView, undefined), prompt: 'The' };
 
-  it('asks greedily for 64 tokens, with limits only where they are typed', () => {
+  it('requests 64 greedy tokens, with limits only if entered', () => {
     const prompt = { prompt: 'The', chat: false, tokens: 64, temperature: 0, seed: 0 };
     expect(readPrompt(view, false)).toEqual({ prompt });
     expect(readPrompt(view, true)).toEqual({ prompt: { ...prompt, chat: true } });

@@ -5,7 +5,7 @@ import { directions, nearestPlace, nextPlace } from '../../../webview/charts/poi
 const place = fc.record({ x: fc.integer({ min: 0, max: 6 }), y: fc.integer({ min: 0, max: 6 }) });
 
 describe('a walk over the points of a chart', () => {
-  it('goes to the nearest in the quarter that a key points to', () => {
+  it('moves to the nearest point in the direction of the key', () => {
     const places = [
       { x: 10, y: 10 },
       { x: 20, y: 12 },
@@ -34,7 +34,7 @@ describe('a walk over the points of a chart', () => {
     expect([1, 2].map((from) => nextPlace(places, from, 'ArrowLeft'))).toEqual([0, 1]);
   });
 
-  it('can leave every point but the only one, and never stands still', () => {
+  it('can leave every point except the only one', () => {
     fc.assert(
       fc.property(fc.array(place, { minLength: 2, maxLength: 12 }), (places) => {
         places.forEach((_, from) => {

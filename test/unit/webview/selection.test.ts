@@ -30,7 +30,7 @@ describe('totals of a selection', () => {
   });
 });
 
-it('lists what the first rounds remove, both sublayers of a block', () => {
+it('lists the removals of the first rounds, both sublayers of a block', () => {
   const rounds = makeRounds('block.2.attention', 'block.1', 'block.0.attention');
   expect(removedByRounds(rounds, 2, model)).toEqual([
     'block.2.attention',

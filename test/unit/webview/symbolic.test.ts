@@ -121,7 +121,7 @@ describe('the population', () => {
   const evolution = viewEvolution(state);
   const done = { ...evolution, best: { iteration: 1, model: 2 } };
 
-  it('is ordered, the lighter first of equals, and says which is the best', () => {
+  it('is sorted, the lighter first among equals, and marks the best', () => {
     const numbers = (order: Parameters<typeof listMembers>[2]) =>
       listMembers(done, 0, order).map(({ place }) => place.model);
     expect(numbers('test')).toEqual([1, 2, 0]);
@@ -132,7 +132,7 @@ describe('the population', () => {
     expect(listMembers(done, 7, 'test')).toEqual([]);
   });
 
-  it('selects what was selected, else the best, else the first of the latest', () => {
+  it('selects the previous selection, otherwise the best, otherwise the first of the latest', () => {
     expect(selectedPlace(done, { iteration: 0, model: 2 })).toEqual({ iteration: 0, model: 2 });
     expect(selectedPlace(done, { iteration: 0, model: 9 })).toEqual({ iteration: 0, model: 1 });
     expect(selectedPlace(evolution, undefined)).toEqual({ iteration: 1, model: 0 });
@@ -169,7 +169,7 @@ describe('the view of an evolution', () => {
     expect(scrollTopFrom(saved)).toBe(12);
   });
 
-  it('falls back where it does not fit', () => {
+  it('falls back to defaults if invalid', () => {
     const view = { iteration: -1, order: 'no', selected: { iteration: 1 } };
     expect(viewFrom(savedView, { view })).toEqual(viewFrom(savedView, undefined));
     expect(scrollTopFrom({ scrollTop: 'x' })).toBe(0);

@@ -25,7 +25,7 @@ async function findProblems(text: string): Promise<(readonly [marked: string, pr
   ]);
 }
 
-it('marks what is wrong with a plan where it stands', async () => {
+it('marks errors in a plan at their position', async () => {
   const plan = (fields: object): string =>
     JSON.stringify(
       { format: 'espalier.plan', version: 1, model: { path: model }, remove: [], ...fields },

@@ -5,7 +5,7 @@ import { expect, it } from 'vitest';
 
 const inspector = join(import.meta.dirname, '../../../dist/inspector.js');
 
-it('opening a model waits neither for ONNX Runtime nor for what is asked later', () => {
+it('opens a model without waiting for ONNX Runtime or for later requests', () => {
   const list =
     'require(process.argv[1]); console.log(Object.keys(require.cache).join("\\n")); process.exit()';
   const loaded = execFileSync(process.execPath, ['-e', list, inspector], { encoding: 'utf8' });

@@ -123,7 +123,7 @@ function requireRate(sound: Sound, rate: number): void {
     throw new UserError(
       'sample-rate-mismatch',
       say`The file's sample rate is ${sound.rate} Hz, but the model expects ${rate} Hz.`,
-      { remedy: say`Convert it, as "ffmpeg -i FILE -ac 1 -ar ${rate} OUT.wav" does.` },
+      { remedy: say`Convert it: "ffmpeg -i FILE -ac 1 -ar ${rate} OUT.wav".` },
     );
   }
 }

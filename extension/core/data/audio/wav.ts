@@ -17,9 +17,9 @@ const maxBytes = 2 ** 29;
 
 const [pcm, ieeeFloat, extensible] = [1, 3, 0xff_fe];
 
-const empty = say`The file has no format or no samples.`;
+const empty = say`The file has no format chunk or no samples.`;
 const damaged = say`The file is damaged or incomplete: save the audio again.`;
-const convert = say`Convert it to 16-bit PCM with one channel, as "ffmpeg -i FILE -ac 1 -ar 16000 -c:a pcm_s16le OUT.wav" does.`;
+const convert = say`Convert it to 16-bit PCM with one channel: "ffmpeg -i FILE -ac 1 -ar 16000 -c:a pcm_s16le OUT.wav".`;
 
 /**
  * Reads a mono WAVE file with 16-bit integers or 32-bit floats (RIFF, IBM and Microsoft 1991).

@@ -137,7 +137,7 @@ function arrayDataset(
   if (features.dims.length === 0) {
     throw new UserError('array-scalar', say`It is a single number.`, {
       file,
-      remedy: say`Save an array with a row for each example.`,
+      remedy: say`Save an array with one row per example.`,
     });
   }
   const count = (array: NumericArray): number => array.dims[0] ?? 0;
@@ -198,7 +198,7 @@ function oneHot(
   ) {
     throw new UserError(
       'one-hot-invalid',
-      say`The row is not a class: it must have a single 1 among zeros.`,
+      say`The row is not one-hot: it must have a single 1 among zeros.`,
       {
         file,
         field: field(row),

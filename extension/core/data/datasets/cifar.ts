@@ -76,7 +76,7 @@ export async function openCifar(
   const [first = ''] = files;
   const form = findFormat(first);
   if (form === undefined) {
-    throw new UserError('cifar-name-unknown', say`This is not a batch of CIFAR by its name.`, {
+    throw new UserError('cifar-name-unknown', say`The file name is not that of a CIFAR batch.`, {
       file: first,
       remedy: say`Rename it to the name it was downloaded with, such as data_batch_1.bin.`,
     });

@@ -81,7 +81,7 @@ function parseTable(text: string, file: string): Table {
     const problem =
       twice === undefined
         ? say`The first line contains no column names.`
-        : say`Two columns are called ${JSON.stringify(twice)}.`;
+        : say`Two columns have the name ${JSON.stringify(twice)}.`;
     throw new UserError(
       twice === undefined ? 'csv-header-empty' : 'csv-column-duplicate',
       problem,

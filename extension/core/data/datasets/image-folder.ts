@@ -55,10 +55,14 @@ export async function openImageFolder(
 function folderClass(folder: string, file: string): string {
   const [name = '', ...rest] = relative(folder, file).split(sep);
   if (rest.length === 0) {
-    throw new UserError('image-without-class', say`The image is not in a class folder.`, {
-      file,
-      remedy: say`Put the images of each class into a folder named after it.`,
-    });
+    throw new UserError(
+      'image-without-class',
+      say`The image must be in a folder named after its class.`,
+      {
+        file,
+        remedy: say`Put the images of each class into a folder named after it.`,
+      },
+    );
   }
   return name;
 }

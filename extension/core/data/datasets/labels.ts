@@ -116,7 +116,7 @@ export function classRowFinder(
     if (row === undefined) {
       throw new UserError(
         'class-without-example',
-        say`The class ${classNames[label] ?? label} has no example that shows its format.`,
+        say`No example shows the format of class ${classNames[label] ?? label}.`,
         { file, field: 'relabel', remedy: say`Choose a class that has examples.` },
       );
     }

@@ -42,7 +42,7 @@ export class NestedNumbers {
       const found = isList(value) ? `a list of ${value.length}` : 'no list';
       throw new UserError(
         'features-ragged',
-        say`There is ${found} where the first example has one of ${size}.`,
+        say`It has ${found}, but the first example has one of ${size}.`,
         place,
       );
     }

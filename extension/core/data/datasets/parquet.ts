@@ -71,7 +71,7 @@ export async function openParquet(
       say`It has ${counted(size, 'row')}; at most ${maxRows} are read.`,
       {
         file,
-        remedy: say`Choose some of its files, or save fewer rows.`,
+        remedy: say`Choose fewer files, or save fewer rows.`,
       },
     );
   }

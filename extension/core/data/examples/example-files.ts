@@ -102,7 +102,7 @@ async function readArrays(
         {
           file,
           remedy: isOneExample(file)
-            ? say`Choose the folder that holds it.`
+            ? say`Choose the folder that contains it.`
             : say`Save the inputs with numpy.savez: one array for each, named after it.`,
         },
       );
@@ -151,7 +151,7 @@ function nameArrays(
     warnings:
       others.length === 0
         ? []
-        : [say`${file}: skipped what is not an input of the model: ${others.join(', ')}.`],
+        : [say`${file}: skipped arrays that are not inputs of the model: ${others.join(', ')}.`],
   };
 }
 

@@ -109,7 +109,7 @@ async function fileExamples(
   }
   const few =
     available < count && after === 0
-      ? [say`${file} has ${counted(available, 'example')}; ${count} were asked for.`]
+      ? [say`${file} has ${counted(available, 'example')}; ${count} were requested.`]
       : [];
   return {
     given: examples.map((values) => fitAll(values, ports)),

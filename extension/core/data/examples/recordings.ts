@@ -20,7 +20,7 @@ const listName = 'metadata.jsonl';
 /** Example of a line in such a list. */
 export const exampleRow = '{"file_name": "one.wav", "text": "What is said in it."}';
 
-const remedy = say`Each line should name a .wav file and what is said in it, such as ${exampleRow}.`;
+const remedy = say`Each line must name a .wav file and its transcript, such as ${exampleRow}.`;
 
 /** Sound file with its transcript. */
 interface Recording {
@@ -160,7 +160,7 @@ function encodeTranscript(
     throw new UserError(
       'transcript-too-long',
       say`The transcript has ${counted(ids.length, 'token')}, but the model reads ${most}.`,
-      { remedy: say`Cut the recording into shorter ones.` },
+      { remedy: say`Split the recording into shorter files.` },
     );
   }
   const outside = ids.find((id) => id >= vocabularySize);

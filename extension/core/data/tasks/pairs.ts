@@ -107,7 +107,7 @@ function requireTokens(
       tokens >= most ? 'continuation-too-long' : 'continuation-empty',
       tokens >= most
         ? say`The continuation has ${counted(tokens, 'token')}, more than the model reads.`
-        : say`The continuation adds no token to the context.`,
+        : say`The continuation is empty after tokenization.`,
       {
         file,
         field: JSON.stringify(continuation.slice(0, 40)),

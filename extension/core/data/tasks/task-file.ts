@@ -89,14 +89,14 @@ function promptPrefix(
       first?.solved === undefined ? 'few-shot-unsupported' : 'few-shot-too-few',
       first?.solved === undefined
         ? say`Its rows are whole prompts, from which few-shot examples can't be made.`
-        : say`There are ${counted(solved.length, 'example')} to choose few-shot examples from, fewer than ${shots}.`,
+        : say`Only ${counted(solved.length, 'example')} to choose few-shot examples from, fewer than ${shots}.`,
       {
         file,
         field: 'shots',
         remedy:
           first?.solved === undefined
             ? say`Remove the few-shot examples: a file of lm-eval has its own.`
-            : say`Ask for fewer, or name a file with more examples.`,
+            : say`Request fewer, or choose a file with more examples.`,
       },
     );
   }
@@ -141,7 +141,7 @@ async function readExamples(file: string): Promise<readonly Example[]> {
       const given: unknown = value[answer];
       throw new UserError(
         'task-choice-invalid',
-        say`There is no choice ${JSON.stringify(given)} among ${example.pairs.length}.`,
+        say`The answer is choice ${JSON.stringify(given)}, but there are only ${example.pairs.length}.`,
         {
           file,
           field: `${line}: ${answer}`,

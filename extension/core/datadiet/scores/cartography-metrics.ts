@@ -90,7 +90,7 @@ export async function readCartographyMetrics(file: string): Promise<ScoreDocumen
     }
     const { guid, gold, ...known } = result.output;
     if (seen.has(String(guid))) {
-      throw new UserError('guid-duplicate', say`There are two examples ${guid}.`, {
+      throw new UserError('guid-duplicate', say`Example ${guid} occurs twice.`, {
         file,
         field,
         remedy,

@@ -89,7 +89,7 @@ export class NormEmitter {
 
 function fixedSize(size: Dimension | undefined, value: Value): number {
   if (typeof size !== 'number') {
-    throw new UserError('size-not-fixed', say`Its size does not follow from the graph.`, {
+    throw new UserError('size-not-fixed', say`Its size can't be derived from the graph.`, {
       field: value,
       remedy: say`Export the model with fixed sizes, or score by EL2N.`,
     });

@@ -56,7 +56,7 @@ export async function readDynamics(path: string): Promise<ScoreDocument> {
     if (given.length !== labels.length || Object.keys(given).length !== labels.length) {
       throw new UserError('logits-incomplete', say`Some examples lack the logits of an epoch.`, {
         file: path,
-        remedy: say`Record every example once in each epoch.`,
+        remedy: say`Record every example exactly once per epoch.`,
       });
     }
     cartography.observe(Float64Array.from(given), Uint8Array.from(correct));
@@ -85,7 +85,7 @@ async function epochFiles(folder: string): Promise<string[]> {
       say`It has no files such as dynamics_epoch_0.jsonl.`,
       {
         file: folder,
-        remedy: say`Choose the folder that the training wrote them to.`,
+        remedy: say`Choose the output folder of the training.`,
       },
     );
   }

@@ -139,7 +139,7 @@ function parseDeepCore(text: string, file: string): ScoreDocument {
     if (index >= scores.length || score === undefined || ordered[index] !== undefined) {
       throw new UserError(
         'score-duplicate',
-        say`Example ${index} is scored twice, or there are only ${scores.length}.`,
+        say`Example ${index} has two scores, or is not among the ${scores.length} examples.`,
         {
           file,
           field: `indices.${i}`,

@@ -121,7 +121,7 @@ function explain({ shown, tls }: QueueAddress, failure: string): UserError {
   if (/^(?:WRONGPASS|NOAUTH|ERR AUTH|NOPERM)/.test(failure)) {
     return new UserError(
       'queue-login-rejected',
-      say`${shown} rejects the user or the password: ${failure}`,
+      say`${shown} rejected the user or the password: ${failure}`,
       {
         field: 'queue',
         remedy: say`Write them in the address, or set ${loginVariable} to the address with both.`,

@@ -89,7 +89,7 @@ function checkedType(type: string, tensor: NumberedTensor): WritableType {
   const { sourceName, shape } = tensor;
   const field = `types.${sourceName}`;
   if (isTable(tensor)) {
-    throw new UserError('tensor-type-fixed', say`A table of integers has only one type.`, {
+    throw new UserError('tensor-type-fixed', say`The type of an integer table can't be changed.`, {
       field,
       remedy: say`Specify another tensor.`,
     });

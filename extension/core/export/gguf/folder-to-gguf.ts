@@ -242,7 +242,7 @@ function warnLeftOut(names: readonly string[], context: JobContext): void {
   const [first] = names;
   if (first !== undefined) {
     context.warn(
-      say`${counted(names.length, 'tensor')} that the model doesn't use are left out (such as ${first}).`,
+      say`Left out ${counted(names.length, 'tensor')} that the model doesn't use, such as ${first}.`,
     );
   }
 }

@@ -95,7 +95,7 @@ function readHeads(
       {
         file: folder.config,
         field: architecture.config?.names?.['num_attention_heads'] ?? 'num_attention_heads',
-        remedy: say`Correct the field: the weights can't be divided in another way.`,
+        remedy: say`Correct the field: the shapes of the weights require it.`,
       },
     );
   }

@@ -190,7 +190,7 @@ export class GraphIndex {
     if (this.steps > maxSteps) {
       throw new UserError(
         'graph-not-traceable',
-        say`Its values are added to each other in more ways than can be traced.`,
+        say`Its sums are connected in too many ways to trace.`,
         {
           file: this.file,
           remedy: say`This is not a graph of layers: choose another model.`,

@@ -28,7 +28,7 @@ export const gridBias: FindAttentionPart<GridBiasNames> = (
   return {
     tensors: [table],
     dependsOnHeads: true,
-    label: say`bias by distance in the image`,
+    label: say`relative position bias in the image`,
     scores: (graph, scores) => graph.op('Add', [scores, emitGridBias(graph, { table, grid })]),
   };
 };

@@ -55,7 +55,7 @@ export function explainNotWidthPrunable(
   }
   const { kind, sharedWeights } = sublayer;
   if (summary.fixed !== undefined || (sharedWeights !== undefined && modelKind !== 'graph')) {
-    return { reason: say`Other sublayers use its weights too.`, remedy: narrowable };
+    return { reason: say`Other sublayers share its weights.`, remedy: narrowable };
   }
   if (modelKind === 'encoder-decoder' && kind === 'attention') {
     return {
@@ -75,8 +75,8 @@ export function explainNotWidthPrunable(
       reason:
         model.sublayer(index).widthProblem ??
         (kind === 'attention'
-          ? say`Not all of its layers can be divided by heads.`
-          : say`Not all of its layers can be divided by channels.`),
+          ? say`Some of its layers can't be split by heads.`
+          : say`Some of its layers can't be split by channels.`),
       remedy: narrowable,
     }
   );

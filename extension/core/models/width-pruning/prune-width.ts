@@ -167,7 +167,7 @@ export function readWidthPruning(
           of === 'channels'
             ? say`${sublayer} has channels 0 to ${count - 1}, but ${ranges} would be removed.`
             : say`${sublayer} has key/value heads 0 to ${count - 1}, but ${ranges} would be removed.`,
-          say`Remove only what it has.`,
+          say`Correct the range.`,
         );
       }
       if ([...out].some((one) => !alignedRun(one, step).every((other) => out.has(other)))) {
@@ -178,7 +178,10 @@ export function readWidthPruning(
         );
       }
       if (remaining.length === 0) {
-        fault('width-nothing-left', say`Nothing of ${sublayer} would be left. Remove it instead.`);
+        fault(
+          'width-nothing-left',
+          say`This would prune all of ${sublayer}. Remove the sublayer instead.`,
+        );
       }
       return [sublayer, remaining];
     }),

@@ -104,7 +104,7 @@ export function chooseForAll(
         file: model.summary.path,
         remedy:
           unfit.length === 0
-            ? say`Choose others: \`espalier tensors\` lists them.`
+            ? say`Choose other tensors: \`espalier tensors\` lists them.`
             : say`Choose a smaller setting.`,
       },
     );
@@ -201,7 +201,7 @@ export function chosenLayers(
       throw new UserError('layer-compressed-twice', say`${tensor} is compressed twice.`, {
         file: model.summary.path,
         field: choiceField(index),
-        remedy: say`Keep one of its choices.`,
+        remedy: say`Keep one of the two entries.`,
       });
     }
     found.set(tensor, { layer, choice });

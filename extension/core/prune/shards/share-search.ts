@@ -43,7 +43,7 @@ export async function shareSearch<T>(
   const home = new ShardWork(setup);
   if ((engine.size ?? 0) > sequences.length) {
     const most = counted(sequences.length, 'sequence');
-    context.warn(say`A search uses at most as many workers as it has ${most}.`);
+    context.warn(say`A search of ${most} can use at most one worker per sequence.`);
   }
   const shared: WorkSetup = {
     ...{ kind: 'search', key: hashSetup(key, executor.device) },

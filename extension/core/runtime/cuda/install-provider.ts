@@ -62,7 +62,7 @@ export async function installCudaProvider(
   if (options.sha256 !== undefined && options.sha256.toLowerCase() !== sha256) {
     throw new UserError('checksum-mismatch', say`The SHA-256 is ${sha256}.`, {
       file,
-      remedy: say`Download it again, and compare where you have the checksum from.`,
+      remedy: say`Download it again, and check the source of the checksum.`,
     });
   }
   await withRegularFile(file, async ({ handle }) => {

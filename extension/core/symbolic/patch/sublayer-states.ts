@@ -95,7 +95,7 @@ function concatRows(states: readonly HiddenState[], name: string): Rows {
   if (other !== undefined) {
     throw new UserError(
       'stream-not-rows',
-      say`The stream is not rows of features, but [${other.dims.join(', ')}].`,
+      say`The residual stream has shape [${other.dims.join(', ')}], not rows of features.`,
       {
         field: name,
         remedy: say`Patch a model with hidden states of shape [batch, sequence, features].`,

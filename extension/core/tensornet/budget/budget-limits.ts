@@ -96,7 +96,7 @@ export function parseLimit(text: string): BudgetLimit {
       say`${text} is not a share of the model above 0 % and below 100 %.`,
       {
         field: 'limits',
-        remedy: say`Write ${`${unit}<50%`} for half of it.`,
+        remedy: say`For half of it, write ${`${unit}<50%`}.`,
       },
     );
   }

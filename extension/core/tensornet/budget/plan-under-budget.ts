@@ -193,7 +193,7 @@ function requireShare(limit: BudgetLimit): void {
       say`${limit.ratio} is not a share of the model above 0 and below 1.`,
       {
         field: limit.field ?? 'budget',
-        remedy: say`Write 0.5 for half of it.`,
+        remedy: say`For half of it, write 0.5.`,
       },
     );
   }

@@ -73,7 +73,7 @@ export function requireTrainsAsWhole(
       say`The full model doesn't fit into the memory limit for training.`,
       {
         file,
-        remedy: say`Allow ${formatBytes(leastBytes(size))} (--memory), or choose ${instead}.`,
+        remedy: say`Set --memory to at least ${formatBytes(leastBytes(size))}, or choose ${instead}.`,
       },
     );
   }

@@ -204,7 +204,7 @@ export async function shareSlices(
           throw new UserError(
             'result-too-large-for-queue',
             say`${id} trains ${formatBytes(bytes)}, more than a queue accepts (${formatBytes(mostResultBytes)}).`,
-            { field: 'queue', remedy: say`Divide the work among processes (--workers) instead.` },
+            { field: 'queue', remedy: say`Use several processes (--workers) instead.` },
           );
         }
         const request: SliceRequest = { sublayer };

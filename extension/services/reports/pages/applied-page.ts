@@ -36,8 +36,8 @@ export function appliedPage(model: ModelSummary, result: ApplyResult): PageConte
           [
             localise(describeVerification(result.verification)),
             isChanged
-              ? l10n.t('The plan is the original, changed in the same way in memory.')
-              : l10n.t('The plan is the original.'),
+              ? l10n.t('Here, "plan" is the original with the same changes, in memory.')
+              : l10n.t('Here, "plan" is the original.'),
           ].join(' '),
         ],
       },

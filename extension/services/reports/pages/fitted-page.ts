@@ -77,8 +77,8 @@ function predictedSpeedTile({ asked, before, after, source, machine }: Predicted
     value: l10n.t('{0} tokens/s', `${formatSpeed(before)} → ${formatSpeed(after)}`),
     note:
       after < asked
-        ? l10n.t('below the {0} asked for, {1}', formatSpeed(asked), basis)
-        : l10n.t('at least {0} asked, {1}', formatSpeed(asked), basis),
+        ? l10n.t('below the requested {0}, {1}', formatSpeed(asked), basis)
+        : l10n.t('requested at least {0}, {1}', formatSpeed(asked), basis),
   };
 }
 

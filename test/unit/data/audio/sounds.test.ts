@@ -44,11 +44,11 @@ it.each(['normalized', 'as-it-is'])(
         expect(data[at]).toBeCloseTo(number, 5);
       }
     }
-    expect(read.warnings.map(inEnglish)).toEqual([`${folder} has 2 examples; 10 were asked for.`]);
+    expect(read.warnings.map(inEnglish)).toEqual([`${folder} has 2 examples; 10 were requested.`]);
   },
 );
 
-it('sounds are normalized where the model does not say, with a warning', async () => {
+it('sounds are normalized with a warning if the model has no setting', async () => {
   const { examples: read, warnings } = await load(join(examples, 'sounds'), root);
   const data = Array.from(read[1]?.['input_values']?.data ?? [], Number);
   const mean = data.reduce((sum, x) => sum + x, 0) / data.length;
@@ -105,7 +105,7 @@ it.each([
   expect(() => parseWav(bytes, 'a.wav')).toFailWith(message);
 });
 
-it('sounds at another rate, and what takes no samples, are refused with the file', async () => {
+it('sounds at another rate, and models without sound input, are refused with the file', async () => {
   const folder = join(root, 'sounds');
   mkdirSync(folder);
   writeFileSync(join(folder, 'slow.wav'), changed([24, [0x40, 0x1f, 0, 0]]));
@@ -148,7 +148,7 @@ it('sounds shorter than the convolutions of a model are refused', async () => {
   });
 });
 
-it('a single sound is refused, and its folder named as what to choose', async () => {
+it('a single sound is refused, with its folder as the suggestion', async () => {
   await expect(load(join(examples, 'sounds/integers.wav'), root)).rejects.toFailWith({
     code: 'example-file-unsupported',
     file: 'integers.wav',
@@ -163,7 +163,7 @@ it('a folder of sounds and images is refused', async () => {
   await expect(load(folder, root)).rejects.toFailWith({ code: 'input-files-mixed', file: 'both' });
 });
 
-it('random samples are a second, or what as many frames are made of where that is less', async () => {
+it('random samples have one second, or fewer if the model takes fewer frames', async () => {
   const samples = async (port: InputPort): Promise<readonly number[] | undefined> => {
     const { examples: read } = await loadExamples({ count: 1, seed: 3, length: 40 }, [port], root);
     return read[0]?.['input_values']?.dims;

@@ -22,7 +22,7 @@ function shown(shape: readonly number[], values: readonly number[]) {
     : content;
 }
 
-describe('what is shown of an example', () => {
+describe('preview of an example', () => {
   it('is a gray picture of two axes, or of one channel', () => {
     const picture = { kind: 'picture', width: 2, height: 1, pixels: [0, 0, 0, 255, 255, 255] };
     expect(shown([1, 1, 2], [0, 1])).toEqual(picture);
@@ -38,13 +38,13 @@ describe('what is shown of an example', () => {
     expect(shown([2, 1, 3], [...last])).toEqual({ kind: 'picture', width: 1, height: 2, pixels });
   });
 
-  it('is spread over its own range where that is not 0 to 1', () => {
+  it('is scaled from its own range if that is not 0 to 1', () => {
     expect(shown([1, 1, 3], [-2, 0, 2])).toMatchObject({
       pixels: [0, 0, 0, 128, 128, 128, 255, 255, 255],
     });
   });
 
-  it('is averaged where it is large', () => {
+  it('is averaged if it is large', () => {
     const size = 200;
     const values = Array.from({ length: size * size }, (_, i) => ((i % size) % 3 === 0 ? 1 : 0));
     const large = shown([1, size, size], values);

@@ -403,7 +403,7 @@ describe('a folder of images', () => {
 });
 
 describe('an invalid dataset', () => {
-  it('is named, with what would be one', async () => {
+  it('is named, with a valid alternative', async () => {
     await expect(openDataset(join(folder, 'nowhere'))).rejects.toFailWith({
       code: 'path-missing',
       file: 'nowhere',

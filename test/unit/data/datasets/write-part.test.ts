@@ -190,7 +190,7 @@ describe('a part of a dataset in its own format', () => {
     expect([...(await openDataset(written)).labels]).toEqual([2, 1]);
   });
 
-  it('refuses a class whose number the labels have no room for', async () => {
+  it('refuses a class number above the range of the label type', async () => {
     const labels = npyBytes(npyHeader('|u1', [2]), Uint8Array.of(0, 1));
     const entries = [
       { name: 'x.npy', data: floatNpy([2, 2], [1, 2, 3, 4]) },
@@ -250,7 +250,7 @@ describe('a part of a dataset in its own format', () => {
     expect(existsSync(join(folder, 'new'))).toBe(false);
   });
 
-  it('clears away what a process that was killed has left', async () => {
+  it('removes the leftovers of a killed process', async () => {
     const stale = join(folder, `.whole.espalier-partial-${endedOwner()}`);
     const running = join(folder, `.whole.espalier-partial-${readOwner(process.ppid)}`);
     mkdirSync(join(stale, 'inner'), { recursive: true });

@@ -113,7 +113,7 @@ describe('a prepared image', () => {
   });
 
   it.each(Object.entries(cases))(
-    'equals what the image processor of transformers makes: %s',
+    'equals the output of the image processor of transformers: %s',
     async (name, { image, shape }) => {
       const folder = join(examples, 'processors', name);
       const form = { layout: 'NCHW', channels: 3, height: undefined, width: undefined } as const;

@@ -125,7 +125,7 @@ describe('a GGUF file without some experts', () => {
   });
 
   it.each(sampledFixtures)(
-    'of %s has the bytes and the logits of those that stay',
+    'of %s has the bytes and the logits of the remaining experts',
     async (name) => {
       const source = ggufFixture(`${name}.gguf`);
       await expectRemoved(source, ggufGolden(name).inputIds, await firstHalf(source));
@@ -141,7 +141,7 @@ describe('a GGUF file without some experts', () => {
   });
 
   it.each(['exaone_moe', 'ernie4_5_moe'])(
-    'of the folder of %s is that of the file without them',
+    'from the folder of %s equals the file without the experts',
     async (name) => {
       const [whole, fromFolder] = [fresh(), fresh()];
       await prune(makeFolder(name), [], whole, floatValues);
@@ -153,7 +153,7 @@ describe('a GGUF file without some experts', () => {
     },
   );
 
-  it('of ERNIE loses columns of a bias that is stored as a row, in a folder too', async () => {
+  it('of ERNIE removes columns of a bias that is stored as a row, in a folder too', async () => {
     const [folder, out] = [makeFolder('ernie4_5_moe'), fresh()];
     const removed = await firstHalf(folder);
     await prune(folder, removed, out);
@@ -225,7 +225,7 @@ describe('score-experts and apply', () => {
     expect(metadata.get('gpt-oss.expert_count')).toBe(2);
   });
 
-  it('refuse before the pass what a GGUF file cannot hold', async () => {
+  it('refuse before the pass a result that a GGUF file cannot represent', async () => {
     const out = fresh();
     await prune(makeFolder('deepseek_v4-three'), [], out, floatValues);
     const { code, stderr } = await score(fileIn(out), `${fresh()}.plan.json`);
@@ -237,7 +237,7 @@ describe('score-experts and apply', () => {
 describe('a router that chooses from groups', () => {
   const one = [0, 4].map((expert) => `block.1.expert.${expert}`);
 
-  it('keeps as many of each, in a folder, an ONNX file and a GGUF file', async () => {
+  it('keeps equal numbers per group, in a folder, an ONNX file and a GGUF file', async () => {
     const folder = await withMoreExperts(makeFolder('deepseek_v3'), fresh());
     const { sublayers } = (await openModel(folder)).summary;
     const layers = sublayers.filter(({ kind }) => kind === 'expert');
@@ -258,7 +258,7 @@ describe('a router that chooses from groups', () => {
     expect(verification.relativeError).toBeLessThan(1e-5);
   });
 
-  it('has no candidates of a search, and says how its experts are removed', async () => {
+  it('has no candidates of a search, and names the command that removes its experts', async () => {
     const { summary } = await openModel(await withMoreExperts(makeFolder('deepseek_v3'), fresh()));
     expect(listCandidates(summary, 'expert')).toEqual([]);
     expect(nothingToRemove(summary, 'expert').message).toMatch(

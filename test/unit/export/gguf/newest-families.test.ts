@@ -61,7 +61,7 @@ const written = await sampled(families, async ({ name, changed = {} }) => {
 it.each(written)('a GGUF file of $name gives the logits of the folder', expectSame);
 
 it.each(await sampled(families, blockFeatures))(
-  'a GGUF file of $name loses a block as the folder does',
+  'a GGUF file of $name without a block equals the folder without it',
   expectSameWithoutBlock,
 );
 
@@ -85,7 +85,7 @@ it.each([{}, { scale_depth: 1.1 }])(
   },
 );
 
-it('blocks that choose tokens say so in GLM files, and the file keeps what they choose by', async () => {
+it('GLM files list the blocks that choose tokens, and keep their indexers', async () => {
   const whole = fresh();
   const folder = makeFolder('glm_moe_dsa', { indexer_types: ['full', 'shared', 'full', 'shared'] });
   await prune(folder, await blockIds(folder, 1), whole, floatValues);
@@ -136,7 +136,7 @@ async function publishedGlm(types: readonly string[], isListed: boolean): Promis
 }
 
 it.each([true, false])(
-  'a published GLM file says of what stays which blocks choose; listed there: %s',
+  'a published GLM file keeps the list of choosing blocks up to date; listed there: %s',
   async (isListed) => {
     const file = await publishedGlm(['full', 'shared', 'full', 'shared'], isListed);
     for (const [block, expected] of [
@@ -172,7 +172,7 @@ it('an untied head is written, regardless of tie_word_embeddings in config.json'
 });
 
 it.each([false, true])(
-  'a head of its own is refused where llama.cpp reads none, with a tie in config.json %s',
+  'a separate head is refused if llama.cpp reads none, with a tie in config.json %s',
   async (tied) => {
     const folder = await makeRandomModel({ seed: 4, blocks: 1, modelType: 'cohere' });
     const file = join(folder, 'config.json');
@@ -186,7 +186,7 @@ it.each([false, true])(
   },
 );
 
-it('queries of DeepSeek files grow with their position where the file says so', async () => {
+it('queries of DeepSeek files are scaled by position if the file says so', async () => {
   const whole = fresh();
   const folder = familyFixture('mistral4');
   await prune(folder, [], whole, floatValues);

@@ -122,7 +122,7 @@ describe('T5 in a GGUF file', () => {
     },
   );
 
-  it('keeps single sublayers and a block of each tower, and says why', async () => {
+  it('keeps single sublayers and a block of each tower, and gives the reason', async () => {
     const path = t5File('t5');
     const asGguf = { format: 'gguf' } as const;
     const alone = prune(path, ['block.2.cross-attention'], fresh(), asGguf);
@@ -183,7 +183,7 @@ describe('T5 in a GGUF file', () => {
     );
   });
 
-  it('has width-pruned feed-forwards where all are alike', async () => {
+  it('has width-pruned MLPs if all have the same width', async () => {
     const plan = [0, 1, 2, 3, 4].map((block) => ({
       sublayer: `block.${block}.feedforward`,
       remove: '0-3',
@@ -254,7 +254,7 @@ describe('a GGUF file of a folder of T5', () => {
     }
   });
 
-  it('is rounded by an importance matrix of the original, whose blocks count from 0 in each tower', async () => {
+  it('is quantized with an importance matrix of the original, whose blocks count from 0 in each tower', async () => {
     const folder = widened(
       changed(seq2seqFixture('t5'), { ...farthest, d_model: 32, d_kv: 8, d_ff: 32 }),
     );
@@ -298,7 +298,7 @@ describe('a GGUF file of a folder of T5', () => {
   });
 
   it.each(['spiece.model', 'tokenizer.model'])(
-    'says its size, and why it lacks a tokenizer beside %s',
+    'reports its size, and why it lacks a tokenizer next to %s',
     async (file) => {
       const folder = changed(encoderFixture('t5-encoder'), farthest);
       const warnings = async (): Promise<readonly string[]> => {

@@ -57,7 +57,7 @@ it.each([
   await expectSamples(file, kind);
 });
 
-it('numbers of special tokens come from config.json where nothing names them', async () => {
+it('ids of special tokens come from config.json if no other file names them', async () => {
   const folder = folderWith(
     'unigram',
     { post_processor: null },
@@ -79,7 +79,7 @@ it('the end of texts is the one that llama.cpp appends, not the one that ends an
   expect(metadata.get('tokenizer.ggml.eot_token_id')).toBe(1);
 });
 
-it('a token around texts that is none is refused', async () => {
+it('rejects an unknown token around texts', async () => {
   const folder = folderWith('word-piece', {
     post_processor: { ...bertPair, cls: ['[START]', 2] },
   });
@@ -175,7 +175,7 @@ it.each([
   ['glm4', 'smaug-bpe'],
   ['gpt-4o', 'gpt-4o'],
   ['laguna', undefined],
-])('what keeps the matches of %s is of the kind %s', (kind, expected) => {
+])('a pre-tokenizer that keeps the matches of %s has the type %s', (kind, expected) => {
   const text = JSON.stringify(sharingKinds.kinds[kind]?.pre_tokenizer);
   const remaining = text.replace(
     /"behavior":"\w+","invert":false/,

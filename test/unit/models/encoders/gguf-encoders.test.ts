@@ -20,17 +20,20 @@ let count = 0;
 const fresh = (): string => join(folder, `${count++}`);
 
 describe('an encoder in a GGUF file', () => {
-  it.each(encoderNames)('%s agrees with transformers to 1e-5, pooled as it says', async (name) => {
-    const { inputIds, output, pooling } = encoderGolden(name);
-    const model = await openModel(encoderFile(name));
-    expect(model.output).toMatchObject({
-      name: pooling === 'none' ? 'last_hidden_state' : 'sentence_embedding',
-      givesScores: false,
-      seesWhole: true,
-    });
-    expect(model.summary.warnings).toEqual([]);
-    expect(relativeError(await computeLogits(model, inputIds), output)).toBeLessThan(1e-5);
-  });
+  it.each(encoderNames)(
+    '%s agrees with transformers to 1e-5, with its own pooling',
+    async (name) => {
+      const { inputIds, output, pooling } = encoderGolden(name);
+      const model = await openModel(encoderFile(name));
+      expect(model.output).toMatchObject({
+        name: pooling === 'none' ? 'last_hidden_state' : 'sentence_embedding',
+        givesScores: false,
+        seesWhole: true,
+      });
+      expect(model.summary.warnings).toEqual([]);
+      expect(relativeError(await computeLogits(model, inputIds), output)).toBeLessThan(1e-5);
+    },
+  );
 
   it.each([
     ['bert', 'word-piece'],
@@ -62,13 +65,13 @@ describe('an encoder in a GGUF file', () => {
     return path;
   };
 
-  it('is refused where it scores pairs', async () => {
+  it('is refused if it scores pairs', async () => {
     const path = await withEntries('bert', [headerEntry.integer('bert.pooling_type', 4)]);
     const { message } = await rejection(openModel(path));
     expect(message).toMatch(/bert\.pooling_type: Pooling 4 is not supported, only none, mean/);
   });
 
-  it('is refused where attention is normed twice', async () => {
+  it('is refused if attention is normalized twice', async () => {
     const source = encoderFile('jina-bert-v2');
     const header = await readGgufHeader(source);
     const tensors = header.tensors.flatMap((tensor) => [
@@ -88,7 +91,7 @@ describe('an encoder in a GGUF file', () => {
     );
   });
 
-  it('is refused where other blocks than every second have experts', async () => {
+  it('is refused if the experts are not in every second block', async () => {
     const key = 'nomic-bert-moe.moe_every_n_layers';
     const path = await withEntries('nomic-bert-moe', [headerEntry.integer(key, 3)]);
     const { message } = await rejection(openModel(path));
@@ -130,7 +133,7 @@ describe('an encoder in a GGUF file', () => {
     }
   });
 
-  it('keeps blocks whose norms stay, and says why', async () => {
+  it('keeps blocks whose norms stay, and gives the reason', async () => {
     const removed = ['block.1.attention', 'block.1.feedforward'];
     const { message } = await rejection(
       prune(encoderFile('bert'), removed, fresh(), { format: 'gguf' }),

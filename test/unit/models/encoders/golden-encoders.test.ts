@@ -41,7 +41,7 @@ describe('encoders against transformers', () => {
 });
 
 describe('an encoder', () => {
-  it.each(['bert-masked', 'vit-classes'])('%s has no perplexity, and says so', async (name) => {
+  it.each(['bert-masked', 'vit-classes'])('%s has no perplexity, with a reason', async (name) => {
     const model = await openModel(encoderFixture(name));
     const warn = (): void => undefined;
     expect(() => fittingMetric(model, 'perplexity', warn)).toThrow(
@@ -70,7 +70,7 @@ describe('an encoder', () => {
     expect(asText).toEqual(asExample);
   });
 
-  it('counts every weight once, and reads as many positions as it has', async () => {
+  it('counts every weight once, and reads up to its number of positions', async () => {
     const { summary } = await openModel(encoderFixture('roberta-masked'));
     expect(summary.warnings).toEqual([]);
     expect(summary).toMatchObject({ vocabularySize: 64, maxPositions: 38, tiedHead: true });
@@ -83,14 +83,14 @@ describe('an encoder', () => {
     expect(image.sublayers.every(({ kvBytesPerToken }) => kvBytesPerToken === 0)).toBe(true);
   });
 
-  it('gives its hidden states where config.json names a head that is not known', async () => {
+  it('returns its hidden states if config.json names an unknown head', async () => {
     const folder = await withConfig('bert-masked', { architectures: ['BertForPreTraining'] });
     const { output, summary } = await openModel(folder);
     expect(output.givesScores).toBe(false);
     expect(summary.warnings.map(inEnglish)[0]).toMatch(/5 tensors .* \(such as cls\./);
   });
 
-  it('is opened where config.json names no class, a CLIP model as its vision tower', async () => {
+  it('is opened if config.json names no class, a CLIP model as its vision tower', async () => {
     const text = await openModel(await withConfig('bert-plain', { architectures: [] }));
     expect(text.output.name).toBe('last_hidden_state');
     const classes = { architectures: ['CLIPModel'] };

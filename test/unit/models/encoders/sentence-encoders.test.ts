@@ -21,7 +21,7 @@ function saved(name: string, of: string): string {
   return path;
 }
 
-describe('an encoder whose class has a head that its files lack', () => {
+describe('an encoder whose files lack the head of its class', () => {
   it('gives the embedding of its modules', async () => {
     const model = await openModel(saved('named', 'bert-dense'));
     const plain = await openModel(fixture('../encoders/bert-dense'));
@@ -39,7 +39,7 @@ describe('an encoder whose class has a head that its files lack', () => {
     expect(auto_map).toHaveProperty('AutoModel');
   });
 
-  it('keeps the head where it is there', async () => {
+  it('keeps the head if it exists', async () => {
     const path = saved('masked', 'bert-masked');
     cpSync(fixture('../encoders/bert-dense/modules.json'), join(path, 'modules.json'));
     for (const module of ['1_Pooling', '2_Dense']) {

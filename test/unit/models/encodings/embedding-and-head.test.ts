@@ -108,7 +108,7 @@ describe('the matrices outside the sublayers', () => {
     expect(ties.map(({ tiedTo }) => tiedTo)).toEqual(ties.map(({ id }) => id).reverse());
   });
 
-  it.each(encoded)('of %s as %s give what the dense matrices give', async (_, name, one) => {
+  it.each(encoded)('of %s as %s equal the dense matrices', async (_, name, one) => {
     const { path, input, places, tolerance = 1e-5 } = one;
     const model = await openModel(path);
     const original = await computeOutputs(model, [input()]);
@@ -136,7 +136,7 @@ describe('the matrices outside the sublayers', () => {
     }
   });
 
-  it('are counted once where they are one, and twice where they take other forms', async () => {
+  it('are counted once if tied, and twice in different encodings', async () => {
     const model = await openModel(fixture('llama-tied-f16'));
     const [embedding] = getEmbeddingAndHead(model);
     const { out = 0, in: width = 0, weight } = embedding ?? {};
@@ -156,7 +156,7 @@ describe('the matrices outside the sublayers', () => {
     expect(Object.values(two.dtypes).reduce((sum, one_) => sum + one_, 0)).toBe(two.bytes);
   });
 
-  it('are no products of matrices where rows are looked up', async () => {
+  it('reject low rank, because rows are looked up', async () => {
     for (const path of [fixture('llama-gqa-untied'), onnxFixture('llama-legacy')]) {
       const model = await openModel(path);
       const [table] = getEmbeddingAndHead(model);

@@ -231,7 +231,7 @@ describe('a form in a graph', () => {
     },
   );
 
-  it('int8 that is smoothed loses far less where one input is very large', async () => {
+  it('smoothed int8 is far more accurate if one input is very large', async () => {
     const matrix = { count: 24, length: 48, numbers: contracted(make.dense(24, 48)) };
     const rows = makeRows(48).map((x, i) => (i % 48 === 5 ? 60 * x : x));
     const gram = { size: 48, numbers: new Float64Array(48 * 48) };
@@ -307,7 +307,7 @@ describe('a session', () => {
     expect(left.filter((op) => op === 'MatMulInteger')).toHaveLength(1);
   });
 
-  it('leaves of a chain its products and what puts axes in order', async () => {
+  it('reduces an MPO to its matmuls and transpositions', async () => {
     const left = await operatorsLeft(make.mpo(threeSites, 3, 'chained'));
     expect(left.filter((op) => op === 'MatMul')).toHaveLength(3);
     expect(new Set(left)).toEqual(new Set(['MatMul', 'Reshape', 'Transpose']));

@@ -89,7 +89,7 @@ export function testEncodings(cases: readonly EncodingCase[], folder: string): v
       expect(relativeError(output, expected)).toBeGreaterThan(1e-3);
     });
 
-    it.each(named)('%s tells what goes into its linear layers', async (_, one) => {
+    it.each(named)('%s returns the inputs of its linear layers', async (_, one) => {
       const { tolerance = 1e-6 } = one;
       const { model, states } = await originals.of(one);
       for (const [index, { kind }] of model.summary.sublayers.entries()) {

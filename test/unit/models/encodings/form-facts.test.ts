@@ -42,15 +42,15 @@ function lost(): never {
 const make = new FormMaker(2);
 const sites = { out: [2, 4, 3], in: [4, 2, 6] };
 
-describe('what a form costs', () => {
-  it('is that of its factors at low rank', async () => {
+describe('size and FLOPs of an encoding', () => {
+  it('are those of its factors at low rank', async () => {
     const form = await placed(make.lowRank(24, 48, 6));
     expect(encodingParameters(form)).toBe(6 * (24 + 48));
     expect(encodingFlops(form)).toBe(2 * 6 * (24 + 48));
     expect(encodingMemory(form)).toBe(4 * 6 * (24 + 48));
   });
 
-  it('is that of each site of a chain, and of the matrix where cores are contracted', async () => {
+  it('are those of each MPO core, or of the matrix if cores are contracted', async () => {
     const chained = await placed(make.mpo(sites, 3, 'chained'));
     const cores = 1 * 2 * 4 * 3 + 3 * 4 * 2 * 4 + 4 * 3 * 6 * 1;
     expect(encodingParameters(chained)).toBe(cores);
@@ -107,7 +107,7 @@ describe('forms in a file', () => {
 });
 
 describe('a model with other forms', () => {
-  it('is summarized with what they cost', async () => {
+  it('are summarized', async () => {
     const model = await openModel(fixture('llama-gqa-untied'));
     const [query, , , , gate] = listLayers(model);
     if (query === undefined || gate === undefined) {
@@ -146,7 +146,7 @@ describe('a model with other forms', () => {
   });
 
   it.each([fixture('llama-gqa-untied'), onnxFixture('llama-legacy')])(
-    'asks sessions for what they take, and to repack few bits (%s)',
+    'requests session options for it, and repacking of few bits (%s)',
     async (path) => {
       const model = await openModel(path);
       const layers = listLayers(model).filter(({ sublayer }) => sublayer === 1);

@@ -57,7 +57,7 @@ describe('the linear layers of a graph', () => {
     },
   );
 
-  it('give what goes into queries, keys and values once', async () => {
+  it('return the input of queries, keys and values once', async () => {
     const model = await OnnxLayeredModel.open(onnxFixture('llama-legacy'));
     const { taps, part } = model.sublayer(0).tapped;
     expect(taps.size).toBe(4);
@@ -125,7 +125,7 @@ describe('the linear layers of a graph', () => {
     },
   );
 
-  it('take blocks in standard operators where the opset has them, and else say so', async () => {
+  it('use standard operators for quantization blocks if the opset has them, otherwise report why not', async () => {
     const old = await OnnxLayeredModel.open(onnxFixture('llama-legacy'));
     const blocks = (model: OnnxLayeredModel) => quantizedForms(listLayers(model), true);
     const refused = withEncodings(old, join(folder, 'old.safetensors'), blocks(old));

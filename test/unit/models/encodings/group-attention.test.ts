@@ -77,7 +77,7 @@ describe.each(names)('a graph of onnxruntime-genai, %s', (name) => {
     return logits;
   };
 
-  describe.each([true, false])('whose values are declared: %s', (isDeclared) => {
+  describe.each([true, false])('with declared values: %s', (isDeclared) => {
     const forms = encoded.flatMap(([one, form]) =>
       one.name === name && one.isDeclared === isDeclared ? [form] : [],
     );
@@ -113,7 +113,7 @@ describe.each(names)('a graph of onnxruntime-genai, %s', (name) => {
     });
   });
 
-  it('reads as many positions as its rotation has rows', async () => {
+  it('has one position per row of its rotary table', async () => {
     const { summary } = await OnnxLayeredModel.open(onnxFixture(name));
     expect(summary.maxPositions).toBe(16);
   });

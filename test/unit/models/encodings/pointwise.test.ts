@@ -194,7 +194,7 @@ describe('convolutions of kernel 1 in a graph', () => {
     expect([...rows]).toEqual(expected);
   });
 
-  it('are none with groups or padding, and other kernels are not spoken of', async () => {
+  it('are not found with groups or padding; larger kernels are not mentioned', async () => {
     const grouped: NodeLine[] = [
       ['Conv', ['x0', 'grouped'], ['a0'], { group: 2 }],
       ['Conv', ['a0', 'dense'], ['f0'], { pads: [1, 1, 1, 1] }],
@@ -232,7 +232,7 @@ describe('a Gemm', () => {
   it.each([
     [0, 0.5, -2],
     [1, 1, 3],
-  ])('with transB %i, alpha %d and beta %d stays what it is', async (transB, alpha, beta) => {
+  ])('with transB %i, alpha %d and beta %d stays unchanged', async (transB, alpha, beta) => {
     const path = join(folder, `${count++}.onnx`);
     const nodes: NodeLine[] = [
       ['Gemm', ['x', 'w', 'c'], ['a'], { transB, alpha: alpha, beta: beta }],

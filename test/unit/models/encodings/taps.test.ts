@@ -60,8 +60,8 @@ function added(before: Float32Array, branch: Float64Array): Float32Array {
   return before.map((h, i) => h + (branch[i] ?? Number.NaN));
 }
 
-describe('what goes into the linear layers of a sublayer', () => {
-  it('is what a gated feed-forward computes on the way', async () => {
+describe('inputs of the linear layers of a sublayer', () => {
+  it('are the intermediate values of a gated MLP', async () => {
     const model = await openModel(await makeRandomModel({ seed: 4, blocks: 2 }));
     const { before, after, findLayer, readRows } = await tapped(model, 3);
     const x = readRows('gate');

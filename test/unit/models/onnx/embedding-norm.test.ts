@@ -66,7 +66,7 @@ const optimized: GraphText = {
 };
 
 describe('a stream that begins inside a fused embedding', () => {
-  it('has its first attention, whose norm stays with the embedding', async () => {
+  it('can remove its first attention, whose norm stays with the embedding', async () => {
     const path = write('optimized.onnx', optimized);
     const { sublayers } = (await openModel(path)).summary;
     expect(sublayers.map(({ id, parameters }) => [id, parameters])).toEqual([
@@ -84,7 +84,7 @@ describe('a stream that begins inside a fused embedding', () => {
 describe('a graph that computes nothing', () => {
   const y = { y: [4] };
 
-  it('says that its outputs are constants', async () => {
+  it('reports constant outputs', async () => {
     const path = write('constant.onnx', {
       inputs: {},
       outputs: y,
@@ -97,7 +97,7 @@ describe('a graph that computes nothing', () => {
     }).toFailWith({ code: 'sublayers-missing', file: 'constant.onnx' });
   });
 
-  it('says that it is empty', async () => {
+  it('reports an empty graph', async () => {
     const path = write('empty.onnx', { inputs: y, outputs: y, nodes: [] });
     await expect(openOnnx(path)).rejects.toFailWith({
       code: 'onnx-graph-empty',

@@ -158,7 +158,7 @@ describe('a fused attention', () => {
       /masked by a tensor of 4 dimensions/,
     ],
     ['that turns its queries', { attributes: { do_rotary: 1 } }, /do_rotary/],
-  ])('%s stays whole, and the model says why', async (_, variant, problem) => {
+  ])('%s stays as it is, and the model gives the reason', async (_, variant, problem) => {
     const model = await OnnxLayeredModel.open(writeGraph(variant));
     expect(listLayers(model).map(({ id }) => id)).toEqual(['o']);
     expect(model.unusableMatrices).toEqual([

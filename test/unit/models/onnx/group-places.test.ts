@@ -58,7 +58,7 @@ describe('places of heads in another shape', () => {
     );
   });
 
-  it('are found where exporters part and join them', () => {
+  it("are found for each exporter's way to split and join them", () => {
     const rows: GroupPlace = { axis: -1, parts: [8] };
     const heads: GroupPlace = { axis: -2, parts: [2] };
     expect(placeIn(['b', 's', 16], rows, ['b', 's', 4, 4], 2)).toEqual(heads);
@@ -83,7 +83,7 @@ describe('places of heads in another shape', () => {
     });
   });
 
-  it('are refused where an axis would cut a group, or sizes are not known', () => {
+  it('are refused if an axis would cut a group, or sizes are unknown', () => {
     const rows: GroupPlace = { axis: -1, parts: [6] };
     expect(placeIn(['s', 12], rows, ['s', 3, 4], 2)).toBeUndefined();
     expect(placeIn(['s', 12], { axis: -1, parts: [4, 2] }, ['s', 2, 6], 2)).toBeUndefined();

@@ -77,7 +77,7 @@ describe('a graph that is large or strange', () => {
     expect(await open([start, ...nodes, ...sum])).toEqual({ ids: ['block.0.feedforward'] });
   });
 
-  it('whose weights go through 20 000 nodes opens', async () => {
+  it('with a chain of 20 000 weight nodes opens', async () => {
     const weights = chain(20_000, (from, to) => ['Identity', [from], [to]]);
     const nodes: NodeLine[] = [
       ['Identity', ['w'], ['h0']],
@@ -126,7 +126,7 @@ describe('a graph that is large or strange', () => {
     await expect(opening).rejects.toBeInstanceOf(UserError);
   });
 
-  it('whose functions call each other 20 000 deep, and themselves, opens', async () => {
+  it('with functions nested 20 000 deep, or recursive, opens', async () => {
     const count = 20_000;
     const functions = Array.from({ length: count }, (_, i) =>
       create(FunctionProtoSchema, {
@@ -173,7 +173,7 @@ describe('a graph that is large or strange', () => {
     expect(error ?? '').toBe('');
   });
 
-  it('with an If whose condition is computed keeps what decides', async () => {
+  it('with an If on a computed condition keeps the condition', async () => {
     const branches = { then_branch: inner('0.', 2), else_branch: inner('1.', 2) };
     const nodes: NodeLine[] = [
       ['Not', ['p'], ['c']],
@@ -190,7 +190,7 @@ describe('a graph that is large or strange', () => {
     expect(written?.node.map(({ opType }) => opType)).toEqual(['Not', 'If']);
   });
 
-  it('with other layers in one branch of an If than in the other says so', async () => {
+  it('with different layers in the branches of an If is reported', async () => {
     const branches = { then_branch: inner('0.'), else_branch: inner('1.', 2) };
     expect(await open([['If', ['c'], ['y'], branches]])).toEqual({ ids: [] });
     const { summary } = await openOnnxModel(path);
@@ -199,7 +199,7 @@ describe('a graph that is large or strange', () => {
     );
   });
 
-  it('with layers in an If inside of an If says where they lie', async () => {
+  it('with layers in nested Ifs is reported with their location', async () => {
     const deep = (tag: string): ReturnType<typeof graph> =>
       graph({
         inputs: {},
@@ -237,7 +237,7 @@ describe('a graph that is large or strange', () => {
   it.each([
     ['Loop', loop],
     ['Scan', scan],
-  ])('with layers in the body of a %s alone says where they lie', async (op, lineTo) => {
+  ])('with layers only in the body of a %s is reported with their location', async (op, lineTo) => {
     expect(await open([lineTo('y')])).toEqual({ ids: [] });
     const { summary } = await openOnnxModel(path);
     expect(summary.warnings.map(inEnglish)).toEqual([
@@ -322,7 +322,7 @@ describe('a graph that is large or strange', () => {
       [['MatMul', ['x', 'w'], ['y']]],
       /no residual branch, so there is no sublayer/,
     ],
-  ])('with %s says why nothing can be removed', async (_, nodes, reason) => {
+  ])('with %s explains why nothing can be removed', async (_, nodes, reason) => {
     expect(await open(nodes)).toEqual({ ids: [] });
     const { summary } = await openOnnxModel(path);
     expect(summary.warnings.map(inEnglish)[0]).toMatch(reason);

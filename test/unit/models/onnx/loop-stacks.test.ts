@@ -229,7 +229,7 @@ const cases: readonly (readonly [string, Case])[] = [
 ];
 
 describe('stacks that are changed in front of a loop', () => {
-  it.each(cases)('are cut where they are stored: %s', async (_, { opset, ...model }) => {
+  it.each(cases)('are sliced in their storage order: %s', async (_, { opset, ...model }) => {
     const { ids, file, index } = await scratch.opened(model, opset);
     expect(ids).toEqual(three);
     const [dtype, dims, length] = model.stored;
@@ -250,7 +250,7 @@ describe('stacks that are changed in front of a loop', () => {
     await scratch.expectSame();
   });
 
-  it.each(cases)('lose what is removed: %s', async (name, { opset, ...model }) => {
+  it.each(cases)('are written without the removed rows: %s', async (name, { opset, ...model }) => {
     scratch.write(model, opset);
     const out = join(scratch.folder, name);
     const { verification } = await prune(scratch.path, ['block.1.feedforward'], out, {
@@ -377,25 +377,28 @@ describe('a loop in a branch of an If', () => {
     }
   });
 
-  it.each(both)('loses what is removed, in both branches: %s', async (name, model, bytes) => {
-    scratch.write({ ...model, inputs });
-    const out = join(scratch.folder, `in ${name}`);
-    const { verification } = await prune(scratch.path, ['block.1.feedforward'], out, {
-      format: 'onnx',
-    });
-    expect(verification.relativeError).toBeLessThan(1e-5);
-    expect(statSync(join(out, 'model.onnx_data')).size).toBe(bytes * 2 * (steps - 1) * matrix);
-    const session = await openSession(join(out, 'model.onnx'));
-    const original = await openSession(silent({ ...model, inputs }));
-    for (const one of feeds) {
-      const [{ y }, expected] = [await session.run(one), await original.run(one)];
-      expect(
-        relativeError(y?.data as Float32Array, expected['y']?.data as Float32Array),
-      ).toBeLessThan(1e-5);
-    }
-    await session.release();
-    await original.release();
-  });
+  it.each(both)(
+    'is written without the removed rows, in both branches: %s',
+    async (name, model, bytes) => {
+      scratch.write({ ...model, inputs });
+      const out = join(scratch.folder, `in ${name}`);
+      const { verification } = await prune(scratch.path, ['block.1.feedforward'], out, {
+        format: 'onnx',
+      });
+      expect(verification.relativeError).toBeLessThan(1e-5);
+      expect(statSync(join(out, 'model.onnx_data')).size).toBe(bytes * 2 * (steps - 1) * matrix);
+      const session = await openSession(join(out, 'model.onnx'));
+      const original = await openSession(silent({ ...model, inputs }));
+      for (const one of feeds) {
+        const [{ y }, expected] = [await session.run(one), await original.run(one)];
+        expect(
+          relativeError(y?.data as Float32Array, expected['y']?.data as Float32Array),
+        ).toBeLessThan(1e-5);
+      }
+      await session.release();
+      await original.release();
+    },
+  );
 
   it('that cannot be unrolled is named with the reason', async () => {
     const shared: NodeLine = ['Loop', ['limit_ids', '', 'x'], [], { body: loopBody() }];
@@ -409,7 +412,7 @@ describe('a loop in a branch of an If', () => {
     );
   });
 
-  it('of other steps than the loop in the other branch says so', async () => {
+  it('with another number of steps than the other branch is reported', async () => {
     const shorter: NodeLine = ['Loop', ['two', '', 'x'], [], { body: loopBody() }];
     const { ids, warnings, file } = await scratch.opened({
       nodes: choice(getBranch(shorter, 'a'), getBranch(loop, 'b')),
@@ -425,7 +428,7 @@ describe('a loop in a branch of an If', () => {
     expect(file.initializers.get('up')?.dims).toEqual(stack);
   });
 
-  it('stays where the main graph has layers', async () => {
+  it('stays if the main graph has layers', async () => {
     const { ids, warnings } = await scratch.opened({
       nodes: [
         ...block('u0', 'd0', 'x', 'h0'),

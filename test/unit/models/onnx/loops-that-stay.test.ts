@@ -36,7 +36,7 @@ describe('layers in a loop', () => {
     [
       'that ends when a condition is false',
       { nodes: [['Loop', ['three', '', 'x'], ['y'], { body: loopBody(less) }]] },
-      /Loop y can't be unrolled: it can stop early, on a condition that its steps compute/,
+      /Loop y can't be unrolled: it can stop early, because its steps compute the condition/,
     ],
     [
       'whose steps share their weights',
@@ -64,7 +64,7 @@ describe('layers in a loop', () => {
     expect(warnings[0]).toMatch(reason);
   });
 
-  it('that runs a decoder for each token says to open the decoder', async () => {
+  it('that runs a decoder for each token suggests opening the decoder', async () => {
     const decoder = graph({
       inputs: { h: ['n', width] },
       outputs: { next: ['n', width] },

@@ -156,7 +156,7 @@ describe('layers in a loop over stacked weights', () => {
     expect(new Set(places.map(({ offset }) => offset)).size).toBe(2 * steps);
   });
 
-  it.each(cases)('of %s give what ONNX Runtime gives for the loop', async (_, model) => {
+  it.each(cases)("of %s equal ONNX Runtime's results for the loop", async (_, model) => {
     scratch.write(model);
     await scratch.expectSame();
   });
@@ -231,7 +231,7 @@ describe('layers in a loop over stacked weights', () => {
     await scratch.expectSame({ x: rows, past: new Tensor('float32', past, [4, steps, width]) });
   });
 
-  it('are found where a Scan over blocks is in a Loop over groups of blocks', async () => {
+  it('are found for a Scan over blocks in a Loop over groups of blocks', async () => {
     const loopNodes = graph({
       inputs: { group_ids: [], going: [], g: ['n', width] },
       outputs: { going: [], last: ['n', width] },

@@ -303,7 +303,7 @@ describe('few bits with groups of columns in any order (g_idx)', () => {
   ];
   const names = ['0.up', '0.down', '1.up', '1.down'];
 
-  it('runs and loses feed-forwards; they are not width-pruned', async () => {
+  it('runs, and its MLPs can be removed but not width-pruned', async () => {
     const path = join(folder, 'ordered.onnx');
     const ports = ['batch', 'sequence', width];
     writeFileSync(
@@ -326,12 +326,12 @@ describe('few bits with groups of columns in any order (g_idx)', () => {
   });
 });
 
-describe('experts in an If each, which runs where a token is sent to them', () => {
+describe('experts in an If each, run only for tokens sent to them', () => {
   const [width, count] = [8, 4];
   const experts = Array.from({ length: count }, (_, expert) => expert);
   const ports = ['batch', 'sequence', width];
 
-  it('are removed one by one, with what they compute counted', async () => {
+  it('are removed one by one, with their FLOPs counted', async () => {
     const expert = (k: number): NodeLine[] => {
       const computed = graph({
         inputs: {},

@@ -50,7 +50,7 @@ describe('an ONNX graph run sublayer by sublayer', () => {
 });
 
 describe('an ONNX graph without residual branches', () => {
-  it.each(['plain-dynamo', 'plain-legacy'])('of %s says that it has none', async (name) => {
+  it.each(['plain-dynamo', 'plain-legacy'])('of %s is reported as missing', async (name) => {
     const model = await openModel(onnxFixture(name));
     expect(() => new LayeredExecutor(model, 'cpu', 1 << 30)).toThrow(
       /no residual branch, so there is no sublayer to remove/,

@@ -81,7 +81,7 @@ describe('parallel branches of a graph, added as', () => {
     expect(outputs([0, 1])).toEqual(['x']);
   });
 
-  it('(a + f) + bias + x, stay one: whose bias it is cannot be told', () => {
+  it('(a + f) + bias + x, stay one: the owner of the bias is ambiguous', () => {
     const index = parallel(add('a', 'f', 's'), add('s', 'bias', 'sb'), add('sb', 'x', 'h'));
     const [both, ...others] = findResidualBranches(index);
     expect(both).toMatchObject({ start: 'x', end: 'h', source: 'x' });

@@ -81,7 +81,7 @@ describe('the residual stream of a graph', () => {
     }
   });
 
-  it('leaves nothing of what only keeps numbers in their range', () => {
+  it('removes nodes that only clamp values', () => {
     const index = findIndex([
       ...feedforward('0.', 'x', 'f0'),
       ['Add', ['f0', 'x'], ['sum1']],
@@ -117,7 +117,7 @@ describe('the residual stream of a graph', () => {
     expect(sandwich).toMatchObject({ start: 'h1', end: 'h2', terms: ['f2n'] });
   });
 
-  it('of an encoder comes before that of the decoder that reads it', () => {
+  it("of an encoder comes before the decoder's", () => {
     const cross = (tag: string, input: string, states: string, output: string): NodeLine[] => [
       ['MatMul', [input, 'w'], [`${tag}q`]],
       ['MatMul', [states, 'v'], [`${tag}k`]],
@@ -150,7 +150,7 @@ describe('the residual stream of a graph', () => {
     expect(stream(findIndex([...nodes].reverse()))).toEqual(expected);
   });
 
-  it('of two towers that read each other goes by the order of their sums', () => {
+  it('of two towers that read each other is ordered by their sums', () => {
     const read = (tag: string, input: string, other: string, output: string): NodeLine[] => [
       ['MatMul', [input, 'w'], [`${tag}a`]],
       ['Tanh', [`${tag}a`], [`${tag}t`]],
@@ -188,7 +188,7 @@ describe('the residual stream of a graph', () => {
     ]);
   });
 
-  it('is one of cross-attention where a fused operator takes its keys from elsewhere', () => {
+  it('is cross-attention if a fused operator takes its keys from elsewhere', () => {
     const fused = (key: string): NodeLine[] => [
       ['MatMul', ['x', 'w'], ['q']],
       ['MatMul', [key, 'v'], ['k']],
@@ -219,7 +219,7 @@ describe('the residual stream of a graph', () => {
     ]);
   });
 
-  it('has branches whose sum is only a term of the next, as where a map of half the size is added', () => {
+  it('has branches whose sum is only a term of the next, such as an added map of half the size', () => {
     const index = findIndex([
       ['Conv', ['x', 'w'], ['c']],
       ['Conv', ['c', 'v'], ['f']],
@@ -231,7 +231,7 @@ describe('the residual stream of a graph', () => {
     expect(stream(index)).toEqual([['c', 's', 'convolution', true]]);
   });
 
-  it('is one of convolutions, broken where the size changes', () => {
+  it('is made of convolutions, and ends if the size changes', () => {
     const index = findIndex([
       ['Conv', ['x', 'w'], ['c0']],
       ['Add', ['c0', 'x'], ['s1']],
@@ -248,7 +248,7 @@ describe('the residual stream of a graph', () => {
     ]);
   });
 
-  it('is that of the inner blocks, if a skip connection spans several', () => {
+  it('is the stream of the inner blocks, if a skip connection spans several', () => {
     const index = findIndex([
       ...preNorm.slice(0, -2),
       ['MatMul', ['h2', 'w'], ['u']],
@@ -269,7 +269,7 @@ describe('the residual stream of a graph', () => {
     ).toEqual([]);
   });
 
-  it('tells experts whose weights are gathered from attention', () => {
+  it('distinguishes experts with gathered weights from attention', () => {
     const index = findIndex([
       ['MatMul', ['x', 'w'], ['router']],
       ['Softmax', ['router'], ['chances']],
@@ -284,7 +284,7 @@ describe('the residual stream of a graph', () => {
     expect(stream(index)).toEqual([['x', 'y', 'expert', true]]);
   });
 
-  it('tells experts by their routing, and attention by fused operators', () => {
+  it('recognizes experts by their routing, and attention by fused operators', () => {
     const branch = (type: string): NodeLine[] => [
       ['MatMul', ['x', 'w'], ['a']],
       [type, ['a'], ['b']],
@@ -309,7 +309,7 @@ describe('the residual stream of a graph', () => {
     }
   });
 
-  it('loses a branch with its keys and values, and nothing else', () => {
+  it('removes only a branch with its keys and values', () => {
     const index = findIndex(
       [
         norm('x', 'n0'),

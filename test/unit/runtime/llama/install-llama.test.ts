@@ -165,7 +165,7 @@ describe('llama.cpp', () => {
     expect(siblings()).toEqual([]);
   });
 
-  it('is removed again if it does not load, and says why', async () => {
+  it('is removed again if it does not load, with the reason', async () => {
     const broken = packFiles(fakeFiles('throw new Error("no such processor");'));
     await expect(installSent(broken)).rejects.toThrow(/no such processor/);
     const crashing = packFiles(fakeFiles('process.abort();'));
@@ -214,7 +214,7 @@ describe('the operation install-llama', () => {
   const noModel = async (): Promise<never> => Promise.reject(new Error('no model is opened'));
 
   it.runIf(process.platform === 'linux')(
-    'tells size, source and place before anything is downloaded',
+    'shows size, source and destination before anything is downloaded',
     async () => {
       const fetched = vi.fn<() => Promise<Response>>();
       vi.stubGlobal('fetch', fetched);
@@ -245,7 +245,7 @@ describe('the operation install-llama', () => {
     expect(siblings()).toEqual([]);
   });
 
-  it('says what is installed, and removes it', async () => {
+  it('shows the installed version, and removes it', async () => {
     await installFake();
     expect(await run({})).toMatchObject({ state: 'installed', llamaCpp: 'v9.9.9' });
     expect(await run({ remove: true })).toMatchObject({ state: 'removed', llamaCpp: 'v9.9.9' });

@@ -152,7 +152,7 @@ describe('llama.cpp in a child process', () => {
     );
   });
 
-  it('says why a file is refused, and survives a crash', async () => {
+  it('explains why a file is refused, and survives a crash', async () => {
     const task = { ids: Int32Array.of(1), withLogits: false, text: '' };
     await expect(predictWithLlama(llama, { ...task, model: refused }, unattended)).rejects.toThrow(
       /refused\.gguf: llama\.cpp can't run it: unknown model architecture: 'fake'\.$/,
@@ -162,7 +162,7 @@ describe('llama.cpp in a child process', () => {
     );
   });
 
-  it('checks a written file, whose verification says so', async () => {
+  it('checks a written file, and adds the result to its verification', async () => {
     const { verification, path } = await write(unattended);
     const agreement = verification.llamaCpp?.top1Agreement ?? -1;
     expect(verification.llamaCpp).toEqual({ release: 'v9.9.9', top1Agreement: agreement });

@@ -84,7 +84,7 @@ describe('buffers of states on WebGPU', () => {
     expectSame(found, await searchOn('cpu'));
   });
 
-  it('are waited for once the device was given many rows', async () => {
+  it('are awaited after many rows were sent to the device', async () => {
     await withExecutor('webgpu', async (executor) => {
       const embedded = await executor.embed(Int32Array.from(sequences[0] ?? []));
       let states = await Promise.all(
@@ -106,7 +106,7 @@ describe('buffers of states on WebGPU', () => {
     });
   });
 
-  it('are walked through a few at a time where all do not fit', async () => {
+  it('are processed a few at a time if they do not all fit', async () => {
     await withExecutor(
       'webgpu',
       async (executor) => {
@@ -154,7 +154,7 @@ describe('buffers of states on WebGPU', () => {
     });
   });
 
-  it('are given back where a copy fails, before the session ends that made them', async () => {
+  it('are released if a copy fails, before the session that made them ends', async () => {
     await withExecutor('webgpu', async (executor) => {
       const { states } = executor;
       const state = await states.toDevice(

@@ -27,7 +27,7 @@ import {
 describe('states on WebGPU', () => {
   onWebGpu();
 
-  it('of a search do not go over main memory, and give what the CPU gives', async () => {
+  it("of a search stay on the device, with the CPU's results", async () => {
     const settings = (count: number): SearchRun['settings'] => ({
       mode: 'exact',
       budget: { kind: 'count', count },
@@ -136,7 +136,7 @@ describe('states on WebGPU', () => {
     expect(relativeError(await distancesOn('webgpu'), await distancesOn('cpu'))).toBeLessThan(1e-4);
   });
 
-  it('that are lost with the device are computed again on the CPU, from what is known', async () => {
+  it('that are lost with the device are recomputed on the CPU', async () => {
     const expected = await searchOn('cpu');
     const records: SearchRecord[] = [];
     const onRecord = (added: readonly SearchRecord[]): void => {

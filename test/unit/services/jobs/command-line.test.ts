@@ -106,7 +106,7 @@ describe('a job as a command line', () => {
     expect(compressed).toMatch(/"out": "\/o o"[^]*"overwrite": true/);
   });
 
-  it('turns off what is on by default, and what is open', () => {
+  it('contains --no flags for disabled defaults, and the chosen values of automatic options', () => {
     const compressed = buildRequest(compress, {
       ...{ model: '/m', out: '/o', method: 'lowrank:50%', calibrate: false, quality: false },
     });
@@ -121,7 +121,7 @@ describe('a job as a command line', () => {
     );
   });
 
-  it('says what a data map exports, marked examples among it', () => {
+  it('contains the export of a data map, with marked examples', () => {
     const exported = buildRequest(exportData, {
       ...{ data: '/d', scores: '/s.json', keep: 0.5, leaveOut: [3, 9], out: '/o' },
     });

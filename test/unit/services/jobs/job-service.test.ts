@@ -150,7 +150,7 @@ describe('the job service', () => {
     expect([await first, await last]).toEqual(['one', 'three']);
   });
 
-  it('knows when a waiting job starts, from the jobs before it', async () => {
+  it('estimates the start of a waiting job from the jobs before it', async () => {
     const first = repair('a');
     const second = repair('b');
     const third = repair('c', 'new');
@@ -245,7 +245,7 @@ describe('the job service', () => {
     expect(await readFile(file, 'utf8')).not.toContain('secret');
   });
 
-  it('tells progress, the time left, warnings and stages', async () => {
+  it('reports progress, the time left, warnings and stages', async () => {
     const running = repair('a');
     const { watch, resolve } = await worker.call(0);
     const step = (stage: string, done: number): void =>
@@ -271,7 +271,7 @@ describe('the job service', () => {
     expect(job?.outputs).toEqual([join(folder, 'a')]);
   });
 
-  it('offers to resume what a crash has interrupted, under the same id', async () => {
+  it('offers to resume a job that crashed, under the same id', async () => {
     const running = repair('a');
     await saveWork('a');
     (await worker.call(0)).reject(crash());
@@ -291,7 +291,7 @@ describe('the job service', () => {
     expect(jobs.resumable).toEqual([]);
   });
 
-  it('offers nothing where nothing is saved', async () => {
+  it('offers nothing if nothing is saved', async () => {
     const failing = repair('a');
     (await worker.call(0)).reject(
       new UserError('no-tokenizer', say`no tokenizer.json`, { remedy: undefined }),
@@ -338,7 +338,7 @@ describe('the job service', () => {
     await again;
   });
 
-  it('discards a job with what it has saved, and nothing else', async () => {
+  it('discards a job with its saved progress, and nothing else', async () => {
     const running = repair('a');
     const [work, other] = [await saveWork('a'), await saveWork('b')];
     const id = jobs.running[0]?.id ?? '';
@@ -367,7 +367,7 @@ describe('the job service', () => {
     expect(jobs.jobs).toEqual([]);
   });
 
-  it('finds after a reload what ran and what waited', async () => {
+  it('restores running and waiting jobs after a reload', async () => {
     void repair('a');
     void repair('b');
     await saveWork('a');
@@ -386,7 +386,7 @@ describe('the job service', () => {
     expect(await resumed).toBe('whole');
   });
 
-  it('is not told by the end of its process that the window closes', async () => {
+  it('ignores the end of its process when the window closes', async () => {
     const running = repair('a');
     const { reject } = await worker.call(0);
     await expect.poll(() => existsSync(file)).toBe(true);
@@ -397,7 +397,7 @@ describe('the job service', () => {
     expect((await stored()).jobs[0]?.state).toBe('running');
   });
 
-  it('goes on without a store that is damaged, and puts it aside', async () => {
+  it('continues without a damaged store, and moves it away', async () => {
     await mkdir(join(file, '..'), { recursive: true });
     await writeFile(file, '{"format":"espalier.jobs","ver');
     jobs = open();
@@ -431,7 +431,7 @@ describe('the job service', () => {
     expect(withoutOldest(all, 9)).toHaveLength(4);
   });
 
-  it('says what came of a job as its operation declares, also when it is resumed', async () => {
+  it('shows the result of a job as its operation declares, also after a resume', async () => {
     const begun: boolean[] = [];
     const shown: string[] = [];
     jobs.follow('synthesize', {
@@ -462,7 +462,7 @@ describe('the job service', () => {
     expect(jobs.jobs[0]?.result).toEqual(result);
   });
 
-  it('says which job has thrown an error', async () => {
+  it('names the job that threw an error', async () => {
     const running = repair('a');
     const error = new UserError('value-invalid', say`bad`, { remedy: undefined });
     (await worker.call(0)).reject(error);
@@ -481,7 +481,7 @@ describe('the job service', () => {
     const event = (watch: RequestWatch, told: Partial<ProfileEvent>): void => watch.onEvent?.(told);
     const candidates = ['a', 'b', 'c'];
 
-    it('counts what is saved, once', async () => {
+    it('counts saved work once', async () => {
       const running = profile();
       const { watch, reject } = await worker.call(0);
       event(watch, { kind: 'started', candidates });
@@ -503,7 +503,7 @@ describe('the job service', () => {
       expect(jobs.resumable[0]?.saved).toBe('Saved: 2 of 3 sublayers.');
     });
 
-    it('is what a panel tells of: queued, running, stopped, idle', async () => {
+    it('is the state of a panel: queued, running, stopped, idle', async () => {
       const shown = () =>
         selectPanelJob(
           jobs,

@@ -7,7 +7,7 @@ import type { JobRecord } from '../../../../extension/services/jobs/job-record';
 import { workFolder } from '../../../../extension/core/jobs/work-folder';
 import { temporaryFolder } from '../../temporary-folder';
 
-it('finished work is an entry of a journal or a whole file, not what is being written', () => {
+it('finished work is a journal entry or a complete file, not a partial one', () => {
   const out = join(temporaryFolder(), 'repaired');
   const request = { model: '/m', teacher: '/t', out } as JobRecord['request'];
   const job = { operation: 'repair', request } as const;

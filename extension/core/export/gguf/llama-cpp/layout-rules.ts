@@ -43,7 +43,7 @@ export const layoutRules: readonly LlamaCppRule<LayoutFacts, Refusal>[] = [
         ? {
             code: 'single-sublayers',
             reason: say`llama.cpp reads the size of the heads from the first block, but block.${changes.blocks[0] ?? 0}.attention would be removed.`,
-            remedy: say`Keep it (--protect), or also remove the MLP, and with it the whole block.`,
+            remedy: say`Keep it (--protect), or remove the whole block, MLP included.`,
           }
         : undefined,
   },

@@ -66,7 +66,7 @@ function unknownRatio(config: ConfigFields): ConfigFault | undefined {
           block < 0
             ? say`It has ${ratios.length} entries for ${count} blocks.`
             : say`It has ${JSON.stringify(ratios[block])} for block ${block}, expected ${known.join(' or ')}.`,
-        remedy: say`Correct the field, which defines the attention of each block.`,
+        remedy: say`Correct the field: it defines the attention of each block.`,
       };
 }
 

@@ -157,7 +157,7 @@ function readLoop(
   const [goesOn = '', ...outputs] = body.output.map(({ name }) => name);
   const isTrue = (name: string): boolean => shapes.contents(name)?.[0] === 1;
   if (!(condition === '' || isTrue(condition)) || !staysTrue(goesOn, going, body, isTrue)) {
-    return { problem: say`it can stop early, on a condition that its steps compute` };
+    return { problem: say`it can stop early, because its steps compute the condition` };
   }
   return {
     body,
@@ -205,7 +205,7 @@ function readScan(
   { shapes, opset }: LoopSurroundings,
 ): KnownSteps | NotUnrolled {
   if (opset < scanOpset) {
-    return { problem: say`Scan had another format before opset ${scanOpset}` };
+    return { problem: say`Scan has another format before opset ${scanOpset}` };
   }
   const firsts = node.input.slice(0, states);
   const inputs = body.input.map(({ name }) => name);

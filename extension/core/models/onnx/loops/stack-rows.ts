@@ -261,7 +261,7 @@ export class StackRows {
       this.problem ??=
         node === undefined
           ? say`its steps read ${name} along axis ${axis}, and only axis 0 is contiguous in the file`
-          : say`its steps read ${name}, which ${node.opType} makes of whole stacks`;
+          : say`its steps read ${name}, which ${node.opType} computes from whole stacks`;
     }
   }
 
