@@ -18,7 +18,7 @@ import {
   orDefaults,
   roundingCalibration,
 } from '../data/calibration-defaults';
-import { defaultDistillation } from '../tensornet/repair/distill-settings';
+import { defaultDistillation } from '../tensornet/repair/repair-settings';
 import { asksAnswers } from '../metrics/metrics';
 import type { MetricName } from '../metrics/metrics';
 import { choice, document, flag, group, integer, path, size } from './fields';

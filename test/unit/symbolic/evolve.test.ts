@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../../extension/core/data/random';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
-import { Machine } from '../../../extension/core/symbolic/evaluation/machine';
-import { evaluateProgram } from '../../../extension/core/symbolic/evaluation/evaluate-program';
+import { Machine, evaluateProgram } from '../../../extension/core/symbolic/evaluation/machine';
 import { evolve, graphName } from '../../../extension/core/symbolic/evolution/evolve';
 import type {
   EvolutionEvent,

@@ -1,8 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../../extension/core/data/random';
-import { evaluateProgram } from '../../../extension/core/symbolic/evaluation/evaluate-program';
-import { Machine } from '../../../extension/core/symbolic/evaluation/machine';
+import { evaluateProgram, Machine } from '../../../extension/core/symbolic/evaluation/machine';
 import type { SymbolicGraph } from '../../../extension/core/models/patch/symbolic-graph';
 import { graphToJson } from '../../../extension/core/symbolic/random-graph';
 import { inferType } from '../../../extension/core/symbolic/language/infer-type';

@@ -14,8 +14,7 @@ import {
 import type { Contestant } from '../../../extension/core/symbolic/patch/contestants';
 import { fitBranch } from '../../../extension/core/symbolic/patch/fit-branch';
 import { findGraphs, patchLibrary } from '../../../extension/core/symbolic/patch/found-graphs';
-import { evaluateProgram } from '../../../extension/core/symbolic/evaluation/evaluate-program';
-import { Machine } from '../../../extension/core/symbolic/evaluation/machine';
+import { evaluateProgram, Machine } from '../../../extension/core/symbolic/evaluation/machine';
 import { initialLibrary } from '../../../extension/core/symbolic/language/library';
 import { parseProgram } from '../../../extension/core/symbolic/language/parse-term';
 

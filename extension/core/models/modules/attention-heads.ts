@@ -1,4 +1,4 @@
-import { emitLength } from '../../onnx/emit-length';
+import { emitLength } from '../../onnx/emit-sequence';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { SublayerCache } from '../model-emitter';
 import { emitAdapted } from '../parts/adapted';

@@ -14,7 +14,7 @@ import type { BlockEnd, PerLayer } from '../parts/block-end';
 import { readShapes } from '../modules/read-shapes';
 import type { Sublayer } from '../modules/sublayer-list';
 import type { FeedforwardShape } from '../modules/mlp';
-import type { ConnectedStreams } from '../parts/streams/connection';
+import type { ConnectedStreams } from '../parts/streams/hyper-connections';
 import { findStreams } from '../parts/streams/find-connections';
 import type { Linear } from '../parts/linear';
 import { mixerShape } from '../modules/mixer';

@@ -24,7 +24,7 @@ import { outputTensor } from '../../runtime/tensors';
 import { factorHessian } from '../../tensornet/quantize/gptq';
 import type { HessianFactor } from '../../tensornet/quantize/gptq';
 import { roundToBlocks } from '../../tensornet/quantize/round-blocks';
-import type { DistillSettings } from '../../tensornet/repair/distill-settings';
+import type { DistillSettings } from '../../tensornet/repair/repair-settings';
 import type { SublayerStatistics } from '../../tensornet/statistics/calibration-pass';
 import type { InputStatistics } from '../../tensornet/statistics/input-statistics';
 import { StatisticsAccumulator } from '../../tensornet/statistics/statistics-accumulator';

@@ -1,5 +1,4 @@
-import { evaluateProgram } from '../evaluation/evaluate-program';
-import { Machine } from '../evaluation/machine';
+import { evaluateProgram, Machine } from '../evaluation/machine';
 import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
 import { UserError } from '../../user-error';

@@ -15,7 +15,7 @@ import { resolveDevice } from '../../runtime/devices';
 import { describeOrigin } from '../../runtime/origin';
 import type { Origin } from '../../runtime/origin';
 import { formatCompression } from '../compression-choice';
-import { costsInFolder } from '../costs/costs-in-folder';
+import { costsInFolder } from '../costs/machine-costs';
 import { loadProfileInputs } from '../statistics/profile-inputs';
 import type { ProfileInputs } from '../statistics/profile-inputs';
 import { describeLayer, describeEmbeddingOrHead } from './describe-matrices';

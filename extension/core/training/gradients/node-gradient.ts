@@ -1,6 +1,6 @@
 import { DataType } from '../../onnx/graph-builder';
 import type { Attribute, GraphBuilder, Value } from '../../onnx/graph-builder';
-import { emitLength } from '../../onnx/emit-length';
+import { emitLength } from '../../onnx/emit-sequence';
 import type { NodeProto } from '../../onnx/proto/onnx_pb';
 import { outputName } from '../../models/onnx/graph-index';
 import type { ValueShapes } from '../../models/onnx/values/value-shapes';

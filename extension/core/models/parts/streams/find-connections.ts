@@ -2,7 +2,7 @@ import type { PartKind } from '../../transformer/architecture';
 import type { ConnectionNames } from '../../transformer/block-end-names';
 import type { ModelConfig } from '../../transformer/model-config';
 import type { TensorFinder } from '../../transformer/tensor-finder';
-import type { ConnectedStreams, Connection } from './connection';
+import type { ConnectedStreams, Connection } from './hyper-connections';
 
 /**
  * Weights that connect several residual streams; undefined if the family has a single stream.
