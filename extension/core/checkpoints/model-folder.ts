@@ -4,6 +4,7 @@ import { modelFolderName } from './model-file';
 import { listParts, withoutPart } from './gguf-parts';
 import { UserError, pathMissing, folderUnreadable } from '../user-error';
 import { say } from '../message';
+import { readGgufHeader } from './gguf';
 
 /** Locations of a model's parts: a Hugging Face folder, or a GGUF file, which contains them all. */
 export interface ModelFolder {
@@ -98,7 +99,7 @@ function beginsModel(name: string): boolean {
 }
 
 /** True if the file name is that of a projector: `mmproj-F16.gguf`, `Model.mmproj-Q8_0.gguf`. */
-export function isProjector(name: string): boolean {
+function isProjector(name: string): boolean {
   return isGguf(name) && /(?:^|[-_.])mmproj/i.test(name);
 }
 
@@ -188,4 +189,35 @@ export async function fileStamp(file: string): Promise<string> {
     ({ size, mtimeMs }) => `${file} ${size} ${mtimeMs}`,
     () => `${file} missing`,
   );
+}
+
+/** A projector for images or audio next to a GGUF model, which llama.cpp loads with `--mmproj`. */
+export interface Projector {
+  readonly name: string;
+  readonly bytes: number;
+  /** As its header names them: `clip.projector_type`, or one for images and one for audio. */
+  readonly types: readonly string[];
+}
+
+const typeKeys = ['clip', 'clip.vision', 'clip.audio'].map((part) => `${part}.projector_type`);
+
+/** The projectors in a folder. A damaged one has no types: nothing is run with it. */
+export async function findProjectors(folder: string): Promise<Projector[]> {
+  const names = (await readdir(folder).catch((): string[] => [])).filter(isProjector).sort();
+  const found = await Promise.all(
+    names.map(async (name): Promise<Projector[]> => {
+      const path = join(folder, name);
+      const file = await stat(path).catch(() => undefined);
+      const metadata = await readGgufHeader(path).then(
+        (header) => header.metadata,
+        () => undefined,
+      );
+      const types = typeKeys.flatMap((key) => {
+        const type = metadata?.get(key);
+        return typeof type === 'string' ? [type] : [];
+      });
+      return file?.isFile() === true ? [{ name, bytes: file.size, types }] : [];
+    }),
+  );
+  return found.flat();
 }

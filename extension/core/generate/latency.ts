@@ -1,7 +1,7 @@
 import { seededRandom } from '../data/random';
 import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
-import { median } from '../median';
+import { median } from '../statistics';
 import type { OpenedModel } from '../models/opened-model';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';

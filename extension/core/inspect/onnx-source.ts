@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { elementCount } from '../checkpoints/lazy-tensor';
 import type { OnnxInitializer } from '../checkpoints/onnx-file';
-import { dataTypeBits } from '../checkpoints/onnx-data-types';
+import { dataTypeBits } from '../checkpoints/onnx-file';
 import { siblingConfig } from '../models/onnx/sibling-config';
 import { operatorName, intAttribute } from '../models/onnx/graph-index';
 import type { GraphNode } from '../models/onnx/graph-index';

@@ -2,7 +2,7 @@ import type { Drift } from '../evaluate/drift';
 import type { EvaluationResult } from '../evaluate/evaluation';
 import type { TaskResult } from '../evaluate/task-accuracy';
 import type { Plan } from '../plans/plan';
-import type { MadePlan } from '../tensornet/budget/made-plan';
+import type { MadePlan } from '../tensornet/budget/plan-for-budget';
 import type { BudgetUnit } from '../tensornet/budget/budget-limits';
 import type { CompressionPlan } from '../tensornet/budget/plan-under-budget';
 

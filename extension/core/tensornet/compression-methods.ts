@@ -1,15 +1,14 @@
 import type { TensorData } from '../checkpoints/lazy-tensor';
 import { ggmlTypeNumber } from '../checkpoints/ggml-types';
 import type { WritableType } from '../checkpoints/ggml-types';
-import { fittingType } from '../checkpoints/quantize/quantizers';
+import { fittingType, roundRows, rowBytes } from '../checkpoints/quantize/quantizers';
 import { embeddingAndHeadNames } from '../models/matrix-encoding';
 import type { MatrixEncoding, ModelMatrix, EmbeddingOrHead } from '../models/matrix-encoding';
 import type { ErrorCode } from '../error-codes';
 import { UserError } from '../user-error';
-import type { MatrixWork } from './compression-context';
+import type { MatrixWork, CompressionContext } from './compression-context';
 import { isLevel, levelWords, embeddingMethods, levelType } from './compression-choice';
 import type { Compression, MethodName } from './compression-choice';
-import { byImportance, typeBytes, ggufVariants, roundToType } from './gguf-types';
 import { decompose, lowRankForm, lowRankVariants, rankForRatio } from './low-rank';
 import { bondForRatio, chooseSites, mpoVariants, prepareMpo } from './mpo-form';
 import {
@@ -23,6 +22,52 @@ import {
 } from './quantize/quantizers';
 import type { Message } from '../message';
 import { say } from '../message';
+import type { Rows } from '../linear-algebra/matrix-source';
+
+/** Variant that weights rounding by the mean square of a layer's inputs, like an importance matrix. */
+export const byImportance = 'importance';
+
+const ggufVariants: readonly string[] = ['plain', byImportance];
+
+/**
+ * Dequantized values of a matrix [out, in] after storing it as a GGUF `type`.
+ * @throws Error if `importance` has no statistics
+ */
+async function roundToType(
+  { statistics }: CompressionContext,
+  { count, length, numbers }: Rows,
+  type: WritableType,
+  variant: string,
+): Promise<MatrixEncoding<TensorData>> {
+  const importance = variant === byImportance ? meanSquares(statistics) : undefined;
+  const rounded = roundRows(type, numbers, length, importance);
+  return Promise.resolve({
+    kind: 'dense',
+    weight: { dtype: 'F32', shape: [count, length], bytes: new Uint8Array(rounded.buffer) },
+  });
+}
+
+/** Mean square of each input; 1 for inputs without data, as llama.cpp reads importance matrices. */
+function meanSquares(statistics: CompressionContext['statistics']): Float32Array {
+  if (statistics === undefined) {
+    throw new Error(`${byImportance} needs statistics of the inputs`);
+  }
+  const {
+    gram: { size, numbers },
+    count,
+  } = statistics;
+  return Float32Array.from({ length: size }, (_, i) =>
+    count > 0 ? (numbers[i * size + i] ?? 0) / count : 1,
+  );
+}
+
+/** Bytes of a matrix stored as a type. */
+function typeBytes(
+  { out, in: inputs }: Pick<ModelMatrix, 'out' | 'in'>,
+  type: WritableType,
+): number {
+  return out * rowBytes(type, inputs);
+}
 
 /** Sizes of a matrix. */
 export type MatrixSizes = Pick<ModelMatrix, 'out' | 'in'>;

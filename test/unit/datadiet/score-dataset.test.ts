@@ -7,7 +7,7 @@ import type { DietRequest } from '../../../extension/core/datadiet/subsets/diet-
 import { auroc, flipLabels } from '../../../extension/core/datadiet/subsets/label-noise';
 import { DataIssues } from '../../../extension/core/datadiet/neighbors/data-issues';
 import { scoreDataset } from '../../../extension/core/datadiet/scores/score-dataset';
-import type { ScoreRequest } from '../../../extension/core/datadiet/scores/scoring-job';
+import type { ScoreRequest } from '../../../extension/core/datadiet/scores/run-summary';
 import { scoreValues } from '../../../extension/core/datadiet/scores/score-document';
 import { defaultTraining } from '../../../extension/core/datadiet/training/training-settings';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';

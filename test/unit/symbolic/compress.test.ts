@@ -16,7 +16,7 @@ import { reduceTerm } from '../../../extension/core/symbolic/language/reduce';
 import { Rejection } from '../../../extension/core/symbolic/language/rejection';
 import { printTerm, termSize, symbol } from '../../../extension/core/symbolic/language/term';
 import type { Term } from '../../../extension/core/symbolic/language/term';
-import { printType } from '../../../extension/core/symbolic/language/type';
+import { printType } from '../../../extension/core/symbolic/language/primitives';
 import { randomPrograms } from './random-programs';
 import { archivedLibrary } from './vectors';
 

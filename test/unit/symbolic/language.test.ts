@@ -17,7 +17,7 @@ import { parseProgram, parseTerm } from '../../../extension/core/symbolic/langua
 import { Rejection } from '../../../extension/core/symbolic/language/rejection';
 import { printTerm, termSize } from '../../../extension/core/symbolic/language/term';
 import type { Term } from '../../../extension/core/symbolic/language/term';
-import { printType } from '../../../extension/core/symbolic/language/type';
+import { printType } from '../../../extension/core/symbolic/language/primitives';
 import { randomPrograms } from './random-programs';
 import { referenceGraph } from './reference-interpreter';
 import { archivedLibrary, archivedVectors, primitiveVectors } from './vectors';

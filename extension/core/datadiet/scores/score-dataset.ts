@@ -1,6 +1,6 @@
 import type { Dataset } from '../../data/datasets/dataset';
 import { openDataset } from '../../data/datasets/open-dataset';
-import type { TaskRunner } from '../../distribute/task-runner';
+import type { TaskRunner } from '../../distribute/with-workers';
 import { readMessage } from '../../distribute/work-item';
 import type { TaskJob } from '../../jobs/child-task';
 import type { JobContext } from '../../jobs/job';
@@ -26,7 +26,7 @@ import {
   trainRun,
 } from '../training/training-run';
 import { UserError } from '../../user-error';
-import type { ScoreRequest, ScoringJob } from './scoring-job';
+import type { ScoreRequest, ScoringJob } from './run-summary';
 import { say } from '../../message';
 
 /**

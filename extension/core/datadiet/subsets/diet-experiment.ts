@@ -27,7 +27,7 @@ import type { Policy, SelectionRequest } from './selection';
 import { seedSetup } from '../training/seed-setup';
 import { engineFor, shareSeeds } from '../training/side-by-side';
 import type { SeedSharing } from '../training/side-by-side';
-import { mean, sampleDeviation } from '../scores/statistics';
+import { mean, sampleDeviation } from '../../statistics';
 import type { FitRequest } from '../training/training-settings';
 import { stepsPerEpoch } from '../training/training-run';
 import { counted, say } from '../../message';

@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import * as v from 'valibot';
 import type { Dataset } from '../../data/datasets/dataset';
-import type { TaskRunner } from '../../distribute/task-runner';
+import type { TaskRunner } from '../../distribute/with-workers';
 import { readMessage } from '../../distribute/work-item';
 import type { TaskJob } from '../../jobs/child-task';
 import { flipLabels } from './label-noise';

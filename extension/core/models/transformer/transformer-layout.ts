@@ -15,7 +15,7 @@ import { readShapes } from '../modules/read-shapes';
 import type { Sublayer } from '../modules/sublayer-list';
 import type { FeedforwardShape } from '../modules/mlp';
 import type { ConnectedStreams } from '../parts/streams/hyper-connections';
-import { findStreams } from '../parts/streams/find-connections';
+import { findStreams } from '../parts/streams/hyper-connections';
 import type { Linear } from '../parts/linear';
 import { mixerShape } from '../modules/mixer';
 import type { MixerShape } from '../modules/mixer';

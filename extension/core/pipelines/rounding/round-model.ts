@@ -26,7 +26,7 @@ import type { HessianFactor } from '../../tensornet/quantize/gptq';
 import { roundToBlocks } from '../../tensornet/quantize/round-blocks';
 import type { DistillSettings } from '../../tensornet/repair/repair-settings';
 import type { SublayerStatistics } from '../../tensornet/statistics/calibration-pass';
-import type { InputStatistics } from '../../tensornet/statistics/input-statistics';
+import type { InputStatistics } from '../../tensornet/statistics/statistics-accumulator';
 import { StatisticsAccumulator } from '../../tensornet/statistics/statistics-accumulator';
 import { startCalibration } from '../compression/start-calibration';
 import type { CompressCalibration, StartedCalibration } from '../compression/start-calibration';

@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import type { TaskJob } from '../../jobs/child-task';
 import { checkpoint } from '../../jobs/job';
-import { median } from '../../median';
+import { median } from '../../statistics';
 import { say } from '../../message';
 import { createRequire } from 'node:module';
 import { dirname } from 'node:path';

@@ -8,8 +8,8 @@ import { rewrite, cheapestRewriting, totalSavings } from './rewriting';
 import { say } from '../../message';
 import { checkpoint } from '../../jobs/job';
 import { symbol } from '../language/term';
-import { functionType } from '../language/type';
-import type { Type } from '../language/type';
+import { functionType } from '../language/primitives';
+import type { Type } from '../language/primitives';
 import { CostQueue } from '../search/cost-queue';
 import type { Matches, Rewriting } from './rewriting';
 

@@ -1,12 +1,10 @@
 import { inventionsInOrder } from '../language/library';
 import type { Invention, Library } from '../language/library';
-import { primitiveNames } from '../language/primitives';
+import { primitiveNames, parameterTypes } from '../language/primitives';
 import type { PrimitiveName } from '../language/primitives';
 import { applied, forEachSymbol, splitSpine, symbol } from '../language/term';
 import type { Term } from '../language/term';
-import { parameterTypes } from '../language/type';
-import { GrowableArray } from './growable-array';
-import { StateSpace } from './state-space';
+import { GrowableArray, StateSpace } from './state-space';
 import type { SymbolicGraph } from '../../models/patch/symbolic-graph';
 import { Rejection } from '../language/rejection';
 

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import * as v from 'valibot';
 import { workItemKey, hashSetup, readMessage } from '../../distribute/work-item';
 import type { WorkItem, WorkSetup } from '../../distribute/work-item';
-import type { OpenTaskRunner, TaskRunner } from '../../distribute/task-runner';
+import type { OpenTaskRunner, TaskRunner } from '../../distribute/with-workers';
 import { unattended } from '../../jobs/job';
 import { say } from '../../message';
 import type { SymbolicGraph } from '../../models/patch/symbolic-graph';

@@ -1,4 +1,4 @@
-import { GrowableArray } from '../evaluation/growable-array';
+import { GrowableArray } from '../evaluation/state-space';
 import type { Machine } from '../evaluation/machine';
 import type { Library } from '../language/library';
 import { maxProgramSize } from '../language/parse-term';

@@ -6,8 +6,7 @@ import type { PlannedWidthPruning } from '../../models/width-pruning/width';
 import { UserError } from '../../user-error';
 import { levelType } from '../compression-choice';
 import type { CompressionChoice } from '../compression-choice';
-import { resolveVariant } from '../compression-methods';
-import { byImportance } from '../gguf-types';
+import { resolveVariant, byImportance } from '../compression-methods';
 import { withFileSizes, findGgufFacts } from '../sensitivity/gguf-facts';
 import type {
   EmbeddingOrHeadSensitivity,
