@@ -69,10 +69,7 @@ async function openRegular(path: string, missing?: Message): Promise<RegularFile
     throw new UserError(
       'file-unreadable',
       say`The file cannot be read: ${(error as Error).message}.`,
-      {
-        file: path,
-        remedy: checkAccess,
-      },
+      { file: path, remedy: checkAccess },
     );
   });
   try {
@@ -110,10 +107,7 @@ export async function readWholeFile(
       throw new UserError(
         'file-too-large',
         say`The file has ${size} bytes, more than the ${most} expected.`,
-        {
-          file: path,
-          remedy,
-        },
+        { file: path, remedy },
       );
     }
     const bytes = Buffer.alloc(size);

@@ -55,10 +55,7 @@ export async function locateModel(path: string): Promise<ModelFolder> {
       throw new UserError(
         'gguf-file-ambiguous',
         say`The folder has ${ggufNames.length} .gguf files.`,
-        {
-          file: folder,
-          remedy: say`Choose one of them, such as ${only}.`,
-        },
+        { file: folder, remedy: say`Choose one of them, such as ${only}.` },
       );
     }
     return ggufFile(join(folder, only));

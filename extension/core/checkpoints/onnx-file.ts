@@ -194,11 +194,7 @@ function checkName(name: string, path: string): void {
     throw new UserError(
       'onnx-name-invalid',
       say`A name in the graph is too long, or not valid UTF-8.`,
-      {
-        file: path,
-        field: name.slice(0, 80),
-        remedy: say`Export the model again.`,
-      },
+      { file: path, field: name.slice(0, 80), remedy: say`Export the model again.` },
     );
   }
 }

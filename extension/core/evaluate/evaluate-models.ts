@@ -105,10 +105,7 @@ async function requireWindows(
     throw new UserError(
       'windows-unsupported',
       say`Pairs of source and target, and recordings, are read whole, one by one.`,
-      {
-        field,
-        remedy: say`Leave it out, or give a text.`,
-      },
+      { field, remedy: say`Leave it out, or give a text.` },
     );
   }
 }

@@ -139,10 +139,7 @@ export function toPerplexity(
     throw new UserError(
       'perplexity-infinite',
       say`A loss of ${meanLoss(losses).toFixed(0)} nats per token has no perplexity.`,
-      {
-        file: path,
-        remedy: say`Remove fewer sublayers.`,
-      },
+      { file: path, remedy: say`Remove fewer sublayers.` },
     );
   }
   return { perplexity, tokens, tokensPerSecond: (run * 1000) / milliseconds, losses };
@@ -173,10 +170,7 @@ function splitIntoWindows(
     throw new UserError(
       'stride-invalid',
       say`A stride must be an integer from 1 to below ${length}, not ${stride}.`,
-      {
-        field: 'stride',
-        remedy: undefined,
-      },
+      { field: 'stride', remedy: undefined },
     );
   }
   if (targetStartId(model) !== undefined) {

@@ -122,10 +122,7 @@ export class OutputFolder {
       ? new UserError(
           'output-deleted',
           say`The folder was deleted while the model was written to it.`,
-          {
-            file: this.path,
-            remedy: say`Start the job again. The source is untouched.`,
-          },
+          { file: this.path, remedy: say`Start the job again. The source is untouched.` },
         )
       : error;
   }
@@ -153,30 +150,21 @@ function refuseSource(path: string, source: string): void {
     throw new UserError(
       'output-is-source',
       say`It is the source model itself, which is never changed.`,
-      {
-        file: path,
-        remedy,
-      },
+      { file: path, remedy },
     );
   }
   if (isInside(path, source)) {
     throw new UserError(
       'output-inside-source',
       say`It is inside the source model, which is never changed.`,
-      {
-        file: path,
-        remedy,
-      },
+      { file: path, remedy },
     );
   }
   if (isInside(source, path)) {
     throw new UserError(
       'output-contains-source',
       say`It contains the source model, which is never changed.`,
-      {
-        file: path,
-        remedy,
-      },
+      { file: path, remedy },
     );
   }
 }

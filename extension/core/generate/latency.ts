@@ -46,10 +46,7 @@ export async function measureLatency(
     throw new UserError(
       'context-too-long',
       say`${length} + ${counted(tokens, 'token')} are more than ${name} can read.`,
-      {
-        field: 'context',
-        remedy: say`Choose at most ${maxPositions - tokens}.`,
-      },
+      { field: 'context', remedy: say`Choose at most ${maxPositions - tokens}.` },
     );
   }
   const random = seededRandom(0);

@@ -118,10 +118,7 @@ async function readJournal(path: string): Promise<string> {
     throw new UserError(
       'journal-unreadable',
       say`The journal cannot be read: ${(error as Error).message}.`,
-      {
-        file: path,
-        remedy,
-      },
+      { file: path, remedy },
     );
   });
   if (found?.isFile() === false) {

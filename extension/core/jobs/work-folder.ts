@@ -71,10 +71,7 @@ export async function makeWorkFolder(path: string): Promise<void> {
         ? new UserError(
             'work-folder-taken',
             say`A link or a file has the name of the folder for unfinished work.`,
-            {
-              file: path,
-              remedy: say`Remove it, or choose another output.`,
-            },
+            { file: path, remedy: say`Remove it, or choose another output.` },
           )
         : error;
     });

@@ -70,11 +70,7 @@ function refuseScales(unread: readonly string[], file: string): void {
     throw new UserError(
       'scale-tensors-unsupported',
       say`Separate scale tensors for weights are not supported.`,
-      {
-        file,
-        field: scale,
-        remedy: say`Use the Hugging Face folder of the model.`,
-      },
+      { file, field: scale, remedy: say`Use the Hugging Face folder of the model.` },
     );
   }
 }

@@ -37,10 +37,7 @@ export async function openGuesses(
     throw new UserError(
       'family-supported-already',
       say`Models of type "${modelType}" can already be opened.`,
-      {
-        file: folder.config,
-        remedy: say`Open it without trying families.`,
-      },
+      { file: folder.config, remedy: say`Open it without trying families.` },
     );
   }
   const checkpoint = await openSafetensors(folder.weights);

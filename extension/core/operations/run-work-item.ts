@@ -59,9 +59,7 @@ export class WorkItemRunner {
       throw new UserError(
         'work-kind-unknown',
         say`This version of Espalier doesn't support work of the kind "${kind}".`,
-        {
-          remedy: say`Run the same version on all machines.`,
-        },
+        { remedy: say`Run the same version on all machines.` },
       );
     }
     const jobFolder = setup.scratch ?? tmpdir();

@@ -260,20 +260,14 @@ function requireRounding({ imatrix, rounding }: RequestOf<typeof typeFields>): v
     throw new UserError(
       'importance-missing',
       say`Rounding by importance needs an importance matrix.`,
-      {
-        field: 'rounding',
-        remedy: say`Add --imatrix; espalier imatrix measures one.`,
-      },
+      { field: 'rounding', remedy: say`Add --imatrix; espalier imatrix measures one.` },
     );
   }
   if (rounding === 'nearest' && imatrix !== undefined) {
     throw new UserError(
       'flags-conflict',
       say`Rounding to nearest uses no importance matrix, but --imatrix is set.`,
-      {
-        field: 'rounding',
-        remedy: say`Remove one of them.`,
-      },
+      { field: 'rounding', remedy: say`Remove one of them.` },
     );
   }
 }

@@ -116,10 +116,7 @@ function emitGradients(
       throw new UserError(
         'gradient-unsupported',
         say`Gradients flow only through its first output.`,
-        {
-          field: nodeName(node),
-          remedy: say`Export the model in basic ONNX operators.`,
-        },
+        { field: nodeName(node), remedy: say`Export the model in basic ONNX operators.` },
       );
     }
     const emitters = requireRule(node)(new NodeGradient(graph, node, facts, emitted, gradients));

@@ -39,9 +39,7 @@ function known(size: Dimension | undefined, what: Message): number {
     throw new UserError(
       'layer-size-unknown',
       say`The ${what} of a layer's input must be a number, not ${String(size)}.`,
-      {
-        remedy: say`Leave only the batch size dynamic.`,
-      },
+      { remedy: say`Leave only the batch size dynamic.` },
     );
   }
   return size;
@@ -142,9 +140,7 @@ function windows(size: number, extent: number, stride: number, padding: number):
     throw new UserError(
       'window-too-large',
       say`A window of ${extent} does not fit an image of ${size}.`,
-      {
-        remedy: say`Use a smaller window, or fewer layers that shrink the image.`,
-      },
+      { remedy: say`Use a smaller window, or fewer layers that shrink the image.` },
     );
   }
   return count;
@@ -309,9 +305,7 @@ export function attention(options: AttentionOptions): Layer {
       throw new UserError(
         'heads-not-divisible',
         say`${heads} heads don't divide a width of ${width}.`,
-        {
-          remedy: say`Choose a number of heads that divides it.`,
-        },
+        { remedy: say`Choose a number of heads that divides it.` },
       );
     }
     const xavier = (fanIn: number, fanOut: number): Initialization => ({

@@ -193,10 +193,7 @@ export async function readTask(
     throw new UserError(
       'task-rows-mixed',
       say`Example ${other + 1} has another shape than the first.`,
-      {
-        file,
-        remedy,
-      },
+      { file, remedy },
     );
   }
   return { name, file, kind: first?.kind, examples: prompted } as Task;

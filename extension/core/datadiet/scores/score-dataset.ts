@@ -56,10 +56,7 @@ function checkRequest({ runs, epoch, score, noise }: ScoreRequest): void {
       throw new UserError(
         'integer-too-small',
         say`It must be an integer of at least ${least}, not ${value}.`,
-        {
-          field: name,
-          remedy: undefined,
-        },
+        { field: name, remedy: undefined },
       );
     }
   };

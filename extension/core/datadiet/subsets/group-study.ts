@@ -80,10 +80,7 @@ export async function studyGroups(
     throw new UserError(
       'spawn-epoch-too-late',
       say`The children of epoch ${late} have no epochs left: the run has ${epochs}.`,
-      {
-        field: 'spawn',
-        remedy: say`Choose earlier epochs, or train for more.`,
-      },
+      { field: 'spawn', remedy: say`Choose earlier epochs, or train for more.` },
     );
   }
   const scores = scoreValues(document);
@@ -126,10 +123,7 @@ export function contiguousGroups(scores: Float64Array, count: number, size: numb
     throw new UserError(
       'groups-too-large',
       say`${counted(count, 'group')} of ${size} need more than ${counted(scores.length, 'example')}.`,
-      {
-        field: 'groups',
-        remedy: say`Use fewer or smaller groups.`,
-      },
+      { field: 'groups', remedy: say`Use fewer or smaller groups.` },
     );
   }
   const order = Array.from(scores.keys()).sort(

@@ -45,10 +45,7 @@ export function selectExamples(
     throw new UserError(
       'classes-missing',
       say`The examples have no known classes, so they cannot be balanced.`,
-      {
-        field: 'labels',
-        remedy: say`Specify the dataset, or select without balance.`,
-      },
+      { field: 'labels', remedy: say`Specify the dataset, or select without balance.` },
     );
   }
   const chosen = groupByClass(labels, among).map((members) => {

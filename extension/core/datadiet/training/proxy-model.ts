@@ -95,10 +95,7 @@ function requireTexts({ tokenizer, maxTokens }: ProxyRequest, dataset: Dataset):
     throw new UserError(
       'flag-without-effect',
       say`It applies only to texts, and ${dataset.name} has none.`,
-      {
-        field,
-        remedy: say`Leave it out.`,
-      },
+      { field, remedy: say`Leave it out.` },
     );
   }
 }
@@ -110,9 +107,7 @@ function numericProxy(name: ProxyName, dataset: Dataset): ProxyModel {
     throw new UserError(
       'proxy-for-images-only',
       say`The model ${name} is for images, but these are [${featureShape.join(', ')}].`,
-      {
-        remedy: say`Use mlp, or an ONNX file.`,
-      },
+      { remedy: say`Use mlp, or an ONNX file.` },
     );
   }
   const layers = name === 'mlp' ? vectorLayers(classes) : imageLayers(name, classes);
@@ -177,9 +172,7 @@ async function textProxy(
     throw new UserError(
       'proxy-not-for-texts',
       say`The model ${name} is for images, but these are texts.`,
-      {
-        remedy: say`Use mlp, or an ONNX file.`,
-      },
+      { remedy: say`Use mlp, or an ONNX file.` },
     );
   }
   if (tokenizer === undefined) {

@@ -297,10 +297,7 @@ export class OnnxLayeredModel implements LayeredModel, ExportedGraph {
       throw new UserError(
         'sublayers-missing',
         this.summary.warnings[0] ?? say`The graph has no sublayer.`,
-        {
-          file: this.summary.path,
-          remedy: say`Choose a model with a residual stream.`,
-        },
+        { file: this.summary.path, remedy: say`Choose a model with a residual stream.` },
       );
     }
     const operator = onOtherDevices.find((name) => name in this.source.summary.ops);

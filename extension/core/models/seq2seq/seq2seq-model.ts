@@ -209,10 +209,7 @@ export class Seq2SeqModel extends BlockModel<Seq2SeqLayout, Seq2SeqModel> {
     throw new UserError(
       'patches-unsupported',
       say`Encoder–decoder models can't hold graph modules.`,
-      {
-        file: this.summary.path,
-        remedy: say`Choose a decoder or an encoder.`,
-      },
+      { file: this.summary.path, remedy: say`Choose a decoder or an encoder.` },
     );
   }
 

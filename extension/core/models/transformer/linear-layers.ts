@@ -75,11 +75,7 @@ export function requireLayers(
       throw new UserError(
         'linear-layer-unknown',
         say`The model has no linear layer of this name.`,
-        {
-          file,
-          field: id,
-          remedy: say`Open the model in the explorer to see its parts.`,
-        },
+        { file, field: id, remedy: say`Open the model in the explorer to see its parts.` },
       );
     }
     if ('place' in layer) {

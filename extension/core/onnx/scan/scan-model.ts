@@ -37,10 +37,7 @@ export function scanModel(descriptor: number, size: number, path: string): Scann
     throw new UserError(
       'graph-too-large',
       say`The graph without its weights is too large: ${error.message}.`,
-      {
-        file: path,
-        remedy: say`Export the model again, or choose a smaller one.`,
-      },
+      { file: path, remedy: say`Export the model again, or choose a smaller one.` },
     );
   }
   try {
@@ -49,10 +46,7 @@ export function scanModel(descriptor: number, size: number, path: string): Scann
     throw new UserError(
       'onnx-undecodable',
       say`This is not an ONNX model: ${(error as Error).message}.`,
-      {
-        file: path,
-        remedy: say`Choose a .onnx file, or export the model again.`,
-      },
+      { file: path, remedy: say`Choose a .onnx file, or export the model again.` },
     );
   }
   const payloads = new Map<TensorProto, Payload>();

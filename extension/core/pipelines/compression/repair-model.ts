@@ -246,11 +246,7 @@ function requireLikes(student: AnyModel, teacher: AnyModel, scope: RepairScope |
     throw new UserError(
       'whole-training-unsupported',
       say`Only decoders in Hugging Face folders can be trained as a whole.`,
-      {
-        file,
-        field: 'scope',
-        remedy: say`Choose --scope sublayers.`,
-      },
+      { file, field: 'scope', remedy: say`Choose --scope sublayers.` },
     );
   }
 }

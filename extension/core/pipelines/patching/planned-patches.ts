@@ -114,18 +114,12 @@ export function parsePatchGraph(text: string, field: string): SymbolicGraph {
     throw new UserError(
       'program-without-graph',
       say`The program creates no graph: ${error.message}`,
-      {
-        field,
-        remedy: fitAgain,
-      },
+      { field, remedy: fitAgain },
     );
   }
   throw new UserError(
     'program-graph-too-large',
     say`The graph of the program is too large for a patch.`,
-    {
-      field,
-      remedy: fitAgain,
-    },
+    { field, remedy: fitAgain },
   );
 }

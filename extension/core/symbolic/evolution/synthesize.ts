@@ -271,10 +271,7 @@ async function readDone(
     throw new UserError(
       'evolution-other-settings',
       say`The folder contains an evolution with other settings.`,
-      {
-        file,
-        remedy: say`Choose another folder, or remove this one.`,
-      },
+      { file, remedy: say`Choose another folder, or remove this one.` },
     );
   }
   return document;

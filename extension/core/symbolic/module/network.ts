@@ -76,9 +76,7 @@ function requireWidth({ shape }: ShapedValue): number {
     throw new UserError(
       'module-width-unknown',
       say`The input of a graph module must be rows of a known width.`,
-      {
-        remedy: say`Leave only the number of rows dynamic.`,
-      },
+      { remedy: say`Leave only the number of rows dynamic.` },
     );
   }
   return width;

@@ -44,9 +44,7 @@ export async function explore(
     throw new UserError(
       'programs-too-many',
       say`At most ${maxPrograms} programs fit in memory, not ${programLimit}.`,
-      {
-        remedy: say`Choose a lower limit for programs.`,
-      },
+      { remedy: say`Choose a lower limit for programs.` },
     );
   }
   const machine = new Machine(library);

@@ -94,10 +94,7 @@ export function parseLimit(text: string): BudgetLimit {
     throw new UserError(
       'limit-invalid',
       say`${text} is not a share of the model above 0 % and below 100 %.`,
-      {
-        field: 'limits',
-        remedy: say`Write ${`${unit}<50%`} for half of it.`,
-      },
+      { field: 'limits', remedy: say`Write ${`${unit}<50%`} for half of it.` },
     );
   }
   return { unit, ratio, field: 'limits' };

@@ -190,10 +190,7 @@ function requireShare(limit: BudgetLimit): void {
     throw new UserError(
       'share-invalid',
       say`${limit.ratio} is not a share of the model above 0 and below 1.`,
-      {
-        field: limit.field ?? 'budget',
-        remedy: say`Write 0.5 for half of it.`,
-      },
+      { field: limit.field ?? 'budget', remedy: say`Write 0.5 for half of it.` },
     );
   }
 }
@@ -208,10 +205,7 @@ function requireTimes(
     throw new UserError(
       'profile-times-missing',
       say`The sensitivity profile has no times: all layers are convolutions.`,
-      {
-        field: limit.field ?? 'unit',
-        remedy: say`Count bytes, parameters or flops.`,
-      },
+      { field: limit.field ?? 'unit', remedy: say`Count bytes, parameters or flops.` },
     );
   }
   const isAmount = 'most' in limit && Number.isFinite(limit.most);

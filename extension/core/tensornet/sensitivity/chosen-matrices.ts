@@ -48,10 +48,7 @@ function noLayers({ summary }: LayeredModel): never {
   throw new UserError(
     'nothing-to-compress',
     say`The sublayers of the model contain no linear layers that can be compressed.`,
-    {
-      file: summary.path,
-      remedy: say`Open the model in the explorer to see its parts.`,
-    },
+    { file: summary.path, remedy: say`Open the model in the explorer to see its parts.` },
   );
 }
 
@@ -68,10 +65,7 @@ export function chosenEmbeddingAndHead(
     throw new UserError(
       'method-not-for-embedding',
       say`None of the methods can compress the embedding and the head.`,
-      {
-        field: 'methods',
-        remedy: say`Add one of ${embeddingMethods.join(', ')}.`,
-      },
+      { field: 'methods', remedy: say`Add one of ${embeddingMethods.join(', ')}.` },
     );
   }
   return embeddingsToMeasure(model, embeddingAndHead).map((matrix) => ({

@@ -71,10 +71,7 @@ export function mainOutput({ index, branches, file, summary }: OnnxModel): MainO
     throw new UserError(
       'output-not-of-stream',
       say`No output of the graph depends on its residual stream.`,
-      {
-        file: file.path,
-        remedy: say`Export the model again.`,
-      },
+      { file: file.path, remedy: say`Export the model again.` },
     );
   }
   const { name } = chosen;

@@ -260,7 +260,7 @@ const contentRules: Readonly<Record<string, ContentRule>> = {
 };
 
 /** Maximum length of tensors whose values matter: shapes, axes, factors. */
-export const mostNumbers = 64;
+const mostNumbers = 64;
 
 /** Encoding of an element type in raw_data and in its typed field. */
 interface NumberForm {
@@ -291,7 +291,7 @@ const floatTypes: readonly number[] = [
 ];
 
 /** True for element types of floating-point numbers. */
-export const isFloatType = (dataType: number): boolean => floatTypes.includes(dataType);
+const isFloatType = (dataType: number): boolean => floatTypes.includes(dataType);
 
 /** Values of a short tensor stored in the graph; undefined for all others. */
 export function tensorNumbers(tensor: TensorProto): number[] | undefined {
