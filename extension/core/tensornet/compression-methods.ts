@@ -69,6 +69,20 @@ function typeBytes(
   return out * rowBytes(type, inputs);
 }
 
+/** Compresses a matrix to a level, for methods whose levels share nothing. */
+const byLevel =
+  (
+    compress: (
+      context: CompressionContext,
+      matrix: Rows,
+      level: number,
+      variant: string,
+    ) => Promise<MatrixEncoding<TensorData>>,
+  ): CompressionMethod['prepare'] =>
+  ({ context, matrix }, variant) =>
+  async ({ level }) =>
+    compress(context, matrix, level, variant);
+
 /** Sizes of a matrix. */
 export type MatrixSizes = Pick<ModelMatrix, 'out' | 'in'>;
 
@@ -174,10 +188,7 @@ export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>>
     // One scale per output is faster for many rows.
     levels: () => [defaultBlockSize, 0],
     defaultLevel: () => defaultBlockSize,
-    prepare:
-      ({ context, matrix }, variant) =>
-      async ({ level }) =>
-        compressInt8(context, matrix, level, variant),
+    prepare: byLevel(compressInt8),
   },
   int4: {
     variants: blockVariants,
@@ -187,10 +198,7 @@ export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>>
     tokensPerInput: 0,
     levels: blockSizesFor,
     defaultLevel: () => defaultBlockSize,
-    prepare:
-      ({ context, matrix }, variant) =>
-      async ({ level }) =>
-        compressInt4(context, matrix, level, variant),
+    prepare: byLevel(compressInt4),
   },
   gguf: {
     variants: ggufVariants,
@@ -202,10 +210,9 @@ export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>>
     defaultLevel: (layer) => fittingNumber(layer, defaultGgufType),
     fittingLevel: (layer, level) => fittingNumber(layer, levelType(level)),
     bytes: (layer, level) => typeBytes(layer, levelType(level)),
-    prepare:
-      ({ context, matrix }, variant) =>
-      async ({ level }) =>
-        roundToType(context, matrix, levelType(level), variant),
+    prepare: byLevel(async (context, matrix, level, variant) =>
+      roundToType(context, matrix, levelType(level), variant),
+    ),
   },
 };
 

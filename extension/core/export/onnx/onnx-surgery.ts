@@ -5,17 +5,16 @@ import { StoredGraph } from '../../models/onnx/edits/stored-graph';
 import { copyWith } from '../../onnx/messages';
 import type { GraphProto, NodeProto } from '../../onnx/proto/onnx_pb';
 import {
+  bridge,
   keepPorts,
   neededNodes,
   remainingNodes,
   valuesRead,
 } from '../../models/onnx/edits/graph-remains';
 import { ExpertRemoval } from './less-experts';
-import { create } from '@bufbuild/protobuf';
 import { presentName } from '../../models/onnx/stream/cache-ports';
 import type { RemainingGraph } from '../../models/onnx/edits/removal-nodes';
 import type { Scope } from '../../models/onnx/edits/wrapped-graph';
-import { NodeProtoSchema } from '../../onnx/proto/onnx_pb';
 import { UserError } from '../../user-error';
 import { say } from '../../message';
 
@@ -194,16 +193,7 @@ function findBranch(
     const given = node.output[place] ?? '';
     const source = remaining.resolve(given) === given ? name : given;
     const input = remaining.resolve(source);
-    return isWanted[place] !== true || input === name
-      ? []
-      : [
-          create(NodeProtoSchema, {
-            name: `${name}/pruned`,
-            opType: 'Identity',
-            input: [input],
-            output: [name],
-          }),
-        ];
+    return isWanted[place] !== true || input === name ? [] : [bridge(input, name)];
   });
   const all = [...inside, ...bridges];
   const made = new Set(all.flatMap((one) => one.output));
