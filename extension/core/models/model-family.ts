@@ -1,3 +1,4 @@
+import type { Checkpoint } from '../checkpoints/lazy-tensor';
 import { UserError } from '../user-error';
 import type { EncoderArchitecture } from './encoders/encoder-architecture';
 import { knownEncoder } from './encoders/encoder-architectures';
@@ -40,6 +41,14 @@ export type ParsedFamily =
 
 /** Family of one kind. */
 export type FamilyOf<Kind extends ParsedFamily['kind']> = Extract<ParsedFamily, { kind: Kind }>;
+
+/** Model of a Hugging Face folder, with the family and text of config.json as they were read. */
+export interface OpenedFolder<Model, Kind extends ParsedFamily['kind']> {
+  readonly model: Model;
+  readonly checkpoint: Checkpoint;
+  readonly family: FamilyOf<Kind>;
+  readonly configText: string;
+}
 
 /** Architecture and parsed config of a model; an ONNX graph has neither. */
 export type ModelFamily = ParsedFamily | { readonly kind: 'graph' };
