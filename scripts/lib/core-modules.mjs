@@ -9,6 +9,7 @@ import { root } from './repository.mjs';
  * @typedef {typeof import('../../extension/core/operations/operations')
  *   & typeof import('../../extension/core/operations/build-request')
  *   & typeof import('../../extension/core/operations/fields')
+ *   & typeof import('../../extension/core/operations/json-schema')
  *   & typeof import('../../extension/core/operations/tool-declaration')
  *   & typeof import('../../extension/core/operations/tool-names')
  *   & typeof import('../../extension/core/message')
@@ -40,6 +41,7 @@ const modules = [
   'core/operations/operations',
   'core/operations/build-request',
   'core/operations/fields',
+  'core/operations/json-schema',
   'core/operations/tool-declaration',
   'core/operations/tool-names',
   'core/message',
