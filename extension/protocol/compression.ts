@@ -17,7 +17,7 @@ import {
   union,
 } from 'valibot';
 import type { ModelSummary } from '../core/models/model-summary';
-import type { ScoredFront } from '../core/operations/panel-updates';
+import type { ScoredFront } from '../core/operations/presentation';
 import type { BudgetUnit } from '../core/tensornet/budget/budget-limits';
 import type { BudgetChoice, MadePlan } from '../core/tensornet/budget/plan-for-budget';
 import type { Reach } from '../core/tensornet/budget/pareto-front';
@@ -31,7 +31,7 @@ import type { PanelJob } from './jobs';
 import type { FrontPlan, OfferedType, PlanSize, PrunedSize } from './frontier';
 import type { CallSchemas } from './panel';
 
-export type { ScoredFront } from '../core/operations/panel-updates';
+export type { ScoredFront } from '../core/operations/presentation';
 export type { BudgetChoice, MadePlan } from '../core/tensornet/budget/plan-for-budget';
 
 /** Number of sublayers that a plan removes, and of those from which it removes channels, key/value heads or experts. */

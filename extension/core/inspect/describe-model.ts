@@ -6,7 +6,7 @@ import { configFacts, flatten } from './config-facts';
 import { activeShare, sum, sumKnown, sumTotals, cacheElements, flopsPerToken } from './costs';
 import { estimateCache, modelComposition, estimateMemory, estimateFineTuning } from './footprint';
 import { locateWeights } from './locate-weights';
-import type { WeightsLocation } from './locate-weights';
+import type { WeightsLocation, ModelSource, KnownSublayer } from './locate-weights';
 import type {
   BlockDescription,
   ModelDescription,
@@ -16,7 +16,6 @@ import type {
   StoredTensor,
   SublayerDescription,
 } from './model-description';
-import type { ModelSource, KnownSublayer } from './model-source';
 import { readOnnxSource } from './onnx-source';
 import { findSideFiles } from './side-files';
 import type { SublayerKind } from '../models/model-summary';

@@ -10,9 +10,8 @@ import type { OnnxModel } from '../models/onnx/stream/graph-stream';
 import type { OnnxSummary } from '../models/onnx/onnx-summary';
 import type { OpenModel } from '../models/model-cache';
 import { UserError } from '../user-error';
-import type { WeightsLocation } from './locate-weights';
+import type { WeightsLocation, KnownSublayer, ModelSource } from './locate-weights';
 import type { PartKind, StoredTensor, ModelFacts } from './model-description';
-import type { KnownSublayer, ModelSource } from './model-source';
 import { partByName } from './tensor-names';
 
 /**

@@ -1,5 +1,4 @@
-import { isGguf, locateModel } from '../checkpoints/model-folder';
-import { readConfigText } from '../checkpoints/config-text';
+import { isGguf, locateModel, readConfigText } from '../checkpoints/model-folder';
 import { openSafetensors } from '../checkpoints/safetensors';
 import { UserError } from '../user-error';
 import { say } from '../message';

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { openDataset } from '../../../extension/core/data/datasets/open-dataset';
 import { runDiet } from '../../../extension/core/datadiet/subsets/diet-experiment';
 import type { DietRequest } from '../../../extension/core/datadiet/subsets/diet-experiment';
-import { auroc, flipLabels } from '../../../extension/core/datadiet/subsets/label-noise';
+import { auroc, flipLabels } from '../../../extension/core/datadiet/subsets/selection';
 import { DataIssues } from '../../../extension/core/datadiet/neighbors/data-issues';
 import { scoreDataset } from '../../../extension/core/datadiet/scores/score-dataset';
 import type { ScoreRequest } from '../../../extension/core/datadiet/scores/run-summary';

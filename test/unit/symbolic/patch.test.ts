@@ -16,7 +16,7 @@ import {
   contestantLayers,
 } from '../../../extension/core/symbolic/patch/contestants';
 import type { Contestant } from '../../../extension/core/symbolic/patch/contestants';
-import { findGraphs, patchLibrary } from '../../../extension/core/symbolic/patch/found-graphs';
+import { findGraphs, patchLibrary } from '../../../extension/core/symbolic/patch/compete';
 import { evaluateProgram, Machine } from '../../../extension/core/symbolic/evaluation/machine';
 import { initialLibrary } from '../../../extension/core/symbolic/language/library';
 import { parseProgram } from '../../../extension/core/symbolic/language/parse-term';

@@ -9,7 +9,7 @@ import { readRecord, recordEpoch, recordsSchema, writeRecord } from './epoch-rec
 import type { EpochRecord } from './epoch-record';
 import { GradientNormScorer } from './gradient-norm-scorer';
 import { embedExamples } from '../neighbors/embed-examples';
-import { flipLabels } from '../subsets/label-noise';
+import { flipLabels } from '../subsets/selection';
 import { openProxy } from '../training/proxy-model';
 import { allExamples } from './predictions';
 import { RunFolder } from '../training/run-folder';

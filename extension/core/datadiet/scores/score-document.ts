@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { readWholeFile } from '../../regular-file';
-import { datasetOptionsSchema } from '../../data/datasets/dataset-options';
+import { datasetOptionsSchema } from '../../data/datasets/dataset';
 import { described, parseDocument } from '../../jobs/parse-document';
 import { writeText } from '../../jobs/write-document';
 import { UserError } from '../../user-error';

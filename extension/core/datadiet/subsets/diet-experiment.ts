@@ -16,8 +16,7 @@ import {
 import type { Fit, FitResult, Material } from './diet-material';
 import { comparisonSteps, PartsProgress } from './diet-work';
 import type { Comparison, OffsetSweep } from './diet-work';
-import { auroc } from './label-noise';
-import { splitsFingerprint, holdOut, selectExamples } from './selection';
+import { auroc, splitsFingerprint, holdOut, selectExamples } from './selection';
 import { allExamples } from '../scores/predictions';
 import { digestNumbers, RunFolder } from '../training/run-folder';
 import { scoreOpenDataset } from '../scores/score-dataset';

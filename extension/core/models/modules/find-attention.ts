@@ -6,7 +6,7 @@ import type { Architecture, Biases, BlockArchitecture } from '../transformer/arc
 import type { ModelConfig } from '../transformer/model-config';
 import type { TensorFinder } from '../transformer/tensor-finder';
 import { Attention } from './attention';
-import type { AttentionShape, AttentionWeights } from './attention-heads';
+import type { AttentionShape, AttentionWeights, Adapter, SharedParts } from './attention-heads';
 import { findAttentionParts } from './attention-parts';
 import { CompressedAttention, findCompressed } from './compressed-attention';
 import { findWiring } from './wiring';
@@ -15,12 +15,10 @@ import type { AttentionReach, BranchInput, RoledLinear, SpecialSide } from './su
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { Width } from '../width-pruning/width';
 import { emitActivation } from '../parts/activations';
-import { emitAdapted, sharedPartLinears } from '../parts/adapted';
-import type { Adapter, SharedParts } from '../parts/adapted';
+import { emitAdapted, sharedPartLinears, emitHeads } from './attention-heads';
 import { emitLinear } from '../parts/linear';
 import { emitNorm } from '../parts/norm';
 import type { SharedNames } from '../shared-modules';
-import { emitHeads } from './attention-heads';
 
 /** A block's attention. */
 interface AttentionPlace extends Omit<AttentionReach, 'isCross'> {

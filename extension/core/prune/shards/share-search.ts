@@ -1,6 +1,12 @@
 import * as v from 'valibot';
-import { modelInputSchema, portableInput } from '../../distribute/input-schema';
-import { hashSetup, readMessage, kernelProbe, workItemKey } from '../../distribute/work-item';
+import {
+  modelInputSchema,
+  portableInput,
+  hashSetup,
+  readMessage,
+  kernelProbe,
+  workItemKey,
+} from '../../distribute/work-item';
 import type { Engine, WorkSetup } from '../../distribute/work-item';
 import type { OpenTaskRunner, PoolContext } from '../../distribute/with-workers';
 import { withWorkers } from '../../distribute/with-workers';

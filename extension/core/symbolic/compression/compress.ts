@@ -10,7 +10,7 @@ import { checkpoint } from '../../jobs/job';
 import { symbol } from '../language/term';
 import { functionType } from '../language/primitives';
 import type { Type } from '../language/primitives';
-import { CostQueue } from '../search/cost-queue';
+import { CostQueue } from '../search/enumeration';
 import type { Matches, Rewriting } from './rewriting';
 
 export interface CompressOptions {

@@ -11,7 +11,7 @@ import type { JobContext } from '../../jobs/job';
 import { evolutionJournal, makeFolder } from '../../jobs/work-folder';
 import { writeDocument, writeText } from '../../jobs/write-document';
 import { stepKey } from '../../training/dropout';
-import { exportModel } from '../../training/export-model';
+import { exportModel } from '../../training/checkpoint';
 import { UserError } from '../../user-error';
 import { libraryDocument } from '../language/library-file';
 import { trainingSteps } from '../module/train-network';

@@ -1,6 +1,12 @@
 import * as v from 'valibot';
-import { modelInputSchema, portableInput } from '../../distribute/input-schema';
-import { workItemKey, hashSetup, readMessage, kernelProbe } from '../../distribute/work-item';
+import {
+  modelInputSchema,
+  portableInput,
+  workItemKey,
+  hashSetup,
+  readMessage,
+  kernelProbe,
+} from '../../distribute/work-item';
 import type { Engine, WorkSetup } from '../../distribute/work-item';
 import type { OpenTaskRunner, PoolContext } from '../../distribute/with-workers';
 import { withWorkers } from '../../distribute/with-workers';

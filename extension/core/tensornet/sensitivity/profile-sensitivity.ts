@@ -18,7 +18,7 @@ import { formatCompression } from '../compression-choice';
 import { costsInFolder } from '../costs/machine-costs';
 import { loadProfileInputs } from '../statistics/profile-inputs';
 import type { ProfileInputs } from '../statistics/profile-inputs';
-import { describeLayer, describeEmbeddingOrHead } from './describe-matrices';
+import { describeLayer, describeEmbeddingOrHead } from './chosen-matrices';
 import { LayerWork } from './layer-work';
 import type { LayerResult } from './layer-work';
 import { Measurements } from './measurements';
