@@ -9,17 +9,16 @@ import process from 'node:process';
 import { seededRandom } from '../../extension/core/data/random';
 import { unattended } from '../../extension/core/jobs/job';
 import { Journal } from '../../extension/core/jobs/journal';
-import { evolve } from '../../extension/core/symbolic/evolution/evolve';
-import type { IterationRecord } from '../../extension/core/symbolic/evolution/gssnn-document';
 import {
+  evolve,
   correlation,
   expectedBestScore,
   describeSpread,
-} from '../../extension/core/symbolic/evolution/spread';
-import type { Spread } from '../../extension/core/symbolic/evolution/spread';
-import { createNetwork } from '../../extension/core/symbolic/module/network';
+} from '../../extension/core/symbolic/evolution/evolve';
+import type { IterationRecord } from '../../extension/core/symbolic/evolution/gssnn-document';
+import type { Spread } from '../../extension/core/symbolic/evolution/evolve';
+import { createNetwork, networkSizes } from '../../extension/core/symbolic/module/network';
 import type { Head } from '../../extension/core/symbolic/module/network';
-import { networkSizes } from '../../extension/core/symbolic/module/network-sizes';
 import { trainNetwork } from '../../extension/core/symbolic/module/train-network';
 import type { NetworkMetrics } from '../../extension/core/symbolic/module/train-network';
 import { randomGraph } from '../../extension/core/symbolic/random-graph';

@@ -2,7 +2,7 @@ import { GraphClasses, SimpleGraph } from '../../extension/core/symbolic/evaluat
 import type { Library } from '../../extension/core/symbolic/language/library';
 import { applied, symbol } from '../../extension/core/symbolic/language/term';
 import type { Term } from '../../extension/core/symbolic/language/term';
-import { CostQueue } from '../../extension/core/symbolic/search/cost-queue';
+import { CostQueue } from '../../extension/core/symbolic/search/enumeration';
 import { weightCost, createGrammar } from '../../extension/core/symbolic/search/grammar';
 import { referenceGraph } from '../../test/unit/symbolic/reference-interpreter';
 

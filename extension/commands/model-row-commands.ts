@@ -27,9 +27,7 @@ function required(argument: unknown): ModelRow {
     throw new UserError(
       'nothing-selected',
       say`Choose a part of a model in the Models view first.`,
-      {
-        remedy: undefined,
-      },
+      { remedy: undefined },
     );
   }
   return argument;

@@ -31,9 +31,7 @@ export function requireSelection({ model, choice }: ModelSession): void {
     throw new UserError(
       'no-sublayer-selected',
       say`No sublayer of ${model.name} is marked for removal.`,
-      {
-        remedy: say`Mark some in the heatmap, or move its slider.`,
-      },
+      { remedy: say`Mark some in the heatmap, or move its slider.` },
     );
   }
 }

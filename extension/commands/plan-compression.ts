@@ -31,9 +31,7 @@ export async function planCompression(
     throw new UserError(
       'plan-limit-missing',
       say`A plan needs a limit and at least one allowed kind of change.`,
-      {
-        remedy: say`Choose them in the compression panel.`,
-      },
+      { remedy: say`Choose them in the compression panel.` },
     );
   }
   const request = services.plans.request(session, {

@@ -82,9 +82,7 @@ export function requireUri(argument: unknown): Uri {
     throw new UserError(
       'nothing-selected',
       say`Choose a model or a result in the side bar first.`,
-      {
-        remedy: undefined,
-      },
+      { remedy: undefined },
     );
   }
   return uri;

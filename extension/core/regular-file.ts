@@ -1,11 +1,25 @@
 import { createHash } from 'node:crypto';
-import { constants } from 'node:fs';
+import { constants, readFileSync } from 'node:fs';
 import type { Stats } from 'node:fs';
 import { open, realpath, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { UserError, checkAccess, fileMissing } from './user-error';
 import { say } from './message';
 import type { Message } from './message';
+
+/** Text of a file of proc(5), such as `self/status`; undefined if there is none, as outside Linux. */
+export function readProc(name: string): string | undefined {
+  return readSystemFile(`/proc/${name}`);
+}
+
+/** Text of a file that the kernel generates; undefined if it can't be read. */
+export function readSystemFile(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'latin1');
+  } catch {
+    return undefined;
+  }
+}
 
 /** A file that is open for reading. */
 export interface RegularFile {
@@ -55,10 +69,7 @@ async function openRegular(path: string, missing?: Message): Promise<RegularFile
     throw new UserError(
       'file-unreadable',
       say`The file cannot be read: ${(error as Error).message}.`,
-      {
-        file: path,
-        remedy: checkAccess,
-      },
+      { file: path, remedy: checkAccess },
     );
   });
   try {
@@ -96,10 +107,7 @@ export async function readWholeFile(
       throw new UserError(
         'file-too-large',
         say`The file has ${size} bytes, more than the ${most} expected.`,
-        {
-          file: path,
-          remedy,
-        },
+        { file: path, remedy },
       );
     }
     const bytes = Buffer.alloc(size);

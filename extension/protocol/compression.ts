@@ -17,9 +17,9 @@ import {
   union,
 } from 'valibot';
 import type { ModelSummary } from '../core/models/model-summary';
-import type { ScoredFront } from '../core/operations/panel-updates';
+import type { ScoredFront } from '../core/operations/presentation';
 import type { BudgetUnit } from '../core/tensornet/budget/budget-limits';
-import type { BudgetChoice, MadePlan } from '../core/tensornet/budget/made-plan';
+import type { BudgetChoice, MadePlan } from '../core/tensornet/budget/plan-for-budget';
 import type { Reach } from '../core/tensornet/budget/pareto-front';
 import type { CompressionPlan, LimitKept } from '../core/tensornet/budget/plan-under-budget';
 import type { MethodFindings } from '../core/tensornet/sensitivity/findings';
@@ -31,8 +31,8 @@ import type { PanelJob } from './jobs';
 import type { FrontPlan, OfferedType, PlanSize, PrunedSize } from './frontier';
 import type { CallSchemas } from './panel';
 
-export type { ScoredFront } from '../core/operations/panel-updates';
-export type { BudgetChoice, MadePlan } from '../core/tensornet/budget/made-plan';
+export type { ScoredFront } from '../core/operations/presentation';
+export type { BudgetChoice, MadePlan } from '../core/tensornet/budget/plan-for-budget';
 
 /** Number of sublayers that a plan removes, and of those from which it removes channels, key/value heads or experts. */
 export function plannedSublayers({

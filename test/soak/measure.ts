@@ -3,7 +3,7 @@ import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { median } from '../../extension/core/median';
+import { median } from '../../extension/core/statistics';
 
 /** Resources of a process that must not grow. */
 export interface Measure {

@@ -1,7 +1,7 @@
 import { counted } from '../counted';
 import { defaultTextPolicy, textPolicies } from '../../core/data/text-scores';
 import type { TextScores } from '../../core/data/text-scores';
-import { mean } from '../../core/datadiet/scores/statistics';
+import { mean } from '../../core/statistics';
 import type { Presenter } from '../presenter';
 import { printTable } from '../table';
 

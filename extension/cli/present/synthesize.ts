@@ -1,6 +1,6 @@
 import { formatPercent } from '../../core/format';
-import { describeSpread } from '../../core/symbolic/evolution/spread';
-import type { Spread } from '../../core/symbolic/evolution/spread';
+import { describeSpread } from '../../core/symbolic/evolution/evolve';
+import type { Spread } from '../../core/symbolic/evolution/evolve';
 import type { SynthesisResult } from '../../core/symbolic/evolution/synthesize';
 import type { Presenter } from '../presenter';
 import { printTable } from '../table';

@@ -11,14 +11,12 @@ import type { Message } from '../message';
 
 const magic = 'GGUF';
 const versions: readonly number[] = [2, 3];
-const maxTensors = 100_000;
-const maxKeys = 100_000;
-/** Limits of ggml: `GGML_MAX_DIMS`, and names shorter than `GGML_MAX_NAME` in the format's text. */
-const maxDimensions = 4;
-const maxNameBytes = 64;
-const maxKeyBytes = 65_535;
 const defaultAlignment = 32;
-const maxAlignment = 1 << 20;
+/** Largest values in a header. ggml has `GGML_MAX_DIMS`, and names shorter than `GGML_MAX_NAME` in the format's text. */
+const limits = {
+  ...{ tensors: 100_000, keys: 100_000, keyBytes: 65_535 },
+  ...{ nameBytes: 64, dimensions: 4, alignment: 1 << 20 },
+} as const;
 
 /** Bytes of a key and its value. */
 interface GgufEntry {
@@ -51,13 +49,13 @@ export async function readGgufHeader(path: string): Promise<GgufHeader> {
   return withModelFile(path, async ({ handle, file, size }) => {
     const reader = new GgufReader(handle, size, path);
     const version = await readVersion(reader, size);
-    const tensorCount = await readCount(reader, say`tensors`, maxTensors);
-    const keyCount = await readCount(reader, say`keys`, maxKeys);
+    const tensorCount = await readCount(reader, say`tensors`, limits.tensors);
+    const keyCount = await readCount(reader, say`keys`, limits.keys);
     const metadata = new Map<string, GgufValue>();
     const entries = new Map<string, GgufEntry>();
     for (let i = 0; i < keyCount; i++) {
       const offset = reader.position;
-      const key = await reader.string(say`key`, maxKeyBytes);
+      const key = await reader.string(say`key`, limits.keyBytes);
       if (metadata.has(key)) {
         throw reader.fault('gguf-key-duplicate', say`The key occurs twice.`, key);
       }
@@ -117,7 +115,7 @@ async function readCount(reader: GgufReader, what: Message, most: number): Promi
 function readAlignment(metadata: ReadonlyMap<string, GgufValue>, reader: GgufReader): number {
   const key = 'general.alignment';
   const value = metadata.get(key) ?? defaultAlignment;
-  if (typeof value !== 'number' || value < 1 || value > maxAlignment || !isPowerOfTwo(value)) {
+  if (typeof value !== 'number' || value < 1 || value > limits.alignment || !isPowerOfTwo(value)) {
     throw reader.fault('gguf-alignment-invalid', say`The alignment is not a power of two.`, key);
   }
   return value;
@@ -126,12 +124,12 @@ function readAlignment(metadata: ReadonlyMap<string, GgufValue>, reader: GgufRea
 type TensorInfo = Omit<LazyTensor, 'file' | 'offset'> & { readonly relativeOffset: number };
 
 async function readTensorInfo(reader: GgufReader, alignment: number): Promise<TensorInfo> {
-  const name = await reader.string(say`tensor name`, maxNameBytes);
+  const name = await reader.string(say`tensor name`, limits.nameBytes);
   const dimensions = await reader.uint32();
-  if (dimensions < 1 || dimensions > maxDimensions) {
+  if (dimensions < 1 || dimensions > limits.dimensions) {
     throw reader.fault(
       'tensor-dimensions-invalid',
-      say`It has ${dimensions} dimensions, not 1 to ${maxDimensions}.`,
+      say`It has ${dimensions} dimensions, not 1 to ${limits.dimensions}.`,
       name,
     );
   }

@@ -1,9 +1,12 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve } from 'node:path';
-import { modelFolderName } from './model-file';
+import { modelFolderName, readModelText } from './model-file';
 import { listParts, withoutPart } from './gguf-parts';
 import { UserError, pathMissing, folderUnreadable } from '../user-error';
 import { say } from '../message';
+import { readGgufHeader } from './gguf';
+import { existsSync } from 'node:fs';
+import { setField, parseJson, parseJsonText } from '../parse-json';
 
 /** Locations of a model's parts: a Hugging Face folder, or a GGUF file, which contains them all. */
 export interface ModelFolder {
@@ -54,10 +57,7 @@ export async function locateModel(path: string): Promise<ModelFolder> {
       throw new UserError(
         'gguf-file-ambiguous',
         say`The folder has ${ggufNames.length} .gguf files.`,
-        {
-          file: folder,
-          remedy: say`Choose one of them, such as ${only}.`,
-        },
+        { file: folder, remedy: say`Choose one of them, such as ${only}.` },
       );
     }
     return ggufFile(join(folder, only));
@@ -98,7 +98,7 @@ function beginsModel(name: string): boolean {
 }
 
 /** True if the file name is that of a projector: `mmproj-F16.gguf`, `Model.mmproj-Q8_0.gguf`. */
-export function isProjector(name: string): boolean {
+function isProjector(name: string): boolean {
   return isGguf(name) && /(?:^|[-_.])mmproj/i.test(name);
 }
 
@@ -188,4 +188,69 @@ export async function fileStamp(file: string): Promise<string> {
     ({ size, mtimeMs }) => `${file} ${size} ${mtimeMs}`,
     () => `${file} missing`,
   );
+}
+
+/** A projector for images or audio next to a GGUF model, which llama.cpp loads with `--mmproj`. */
+export interface Projector {
+  readonly name: string;
+  readonly bytes: number;
+  /** As its header names them: `clip.projector_type`, or one for images and one for audio. */
+  readonly types: readonly string[];
+}
+
+const typeKeys = ['clip', 'clip.vision', 'clip.audio'].map((part) => `${part}.projector_type`);
+
+/** The projectors in a folder. A damaged one has no types: nothing is run with it. */
+export async function findProjectors(folder: string): Promise<Projector[]> {
+  const names = (await readdir(folder).catch((): string[] => [])).filter(isProjector).sort();
+  const found = await Promise.all(
+    names.map(async (name): Promise<Projector[]> => {
+      const path = join(folder, name);
+      const file = await stat(path).catch(() => undefined);
+      const metadata = await readGgufHeader(path).then(
+        (header) => header.metadata,
+        () => undefined,
+      );
+      const types = typeKeys.flatMap((key) => {
+        const type = metadata?.get(key);
+        return typeof type === 'string' ? [type] : [];
+      });
+      return file?.isFile() === true ? [{ name, bytes: file.size, types }] : [];
+    }),
+  );
+  return found.flat();
+}
+
+/** File next to a config.json with fields that it lacks, which are read as part of it. */
+export const familyFileName = 'espalier-family.json';
+
+/**
+ * The text of a config.json as JSON, including the fields of {@link familyFileName}. Infinities,
+ * which Python writes as words, are replaced with a number that overflows to infinity.
+ * @throws UserError naming the file if it is missing or too large.
+ */
+export async function readConfigText(file: string): Promise<string> {
+  const text = await readModelText(file);
+  const more = join(dirname(file), familyFileName);
+  try {
+    parseJsonText(text);
+    return existsSync(more) ? withFields(text, await readFields(more)) : text;
+  } catch (error) {
+    if (error instanceof UserError) {
+      throw error;
+    }
+    return text.replaceAll(/([:[,]\s*-?)Infinity\b/g, '$11e999');
+  }
+}
+
+/** The text of a config.json with fields that it lacks. */
+export function withFields(text: string, fields: object): string {
+  const known = parseJsonText(text) as object;
+  const lacking = Object.entries(fields).filter(([field]) => !Object.hasOwn(known, field));
+  return lacking.reduce((edited, [field, value]) => setField(edited, [field], value), text);
+}
+
+async function readFields(file: string): Promise<object> {
+  const remedy = say`Delete it, and try the model again (espalier try-family).`;
+  return { ...(parseJson(await readModelText(file), file, remedy) as object) };
 }

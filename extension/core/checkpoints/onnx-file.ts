@@ -1,17 +1,17 @@
-import { realpath } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { realpath, stat } from 'node:fs/promises';
+import { dirname, resolve, join, isAbsolute } from 'node:path';
 import type { GraphProto, ModelProto, TensorProto } from '../onnx/proto/onnx_pb';
 import { TensorProto_DataLocation as DataLocation } from '../onnx/proto/onnx_pb';
 import { scanModel } from '../onnx/scan/scan-model';
 import type { ScannedModel } from '../onnx/scan/scan-model';
 import type { ErrorCode } from '../error-codes';
 import { UserError } from '../user-error';
-import { ExternalFiles } from './onnx-external';
 import { hoistWeights, takeConstants } from './nested-weights';
-import { dataTypeBits, dataTypeName } from './onnx-data-types';
-import { withModelFile } from './model-file';
+import { withModelFile, belongsToFolder } from './model-file';
 import { say } from '../message';
 import type { Message } from '../message';
+import { DataType } from '../onnx/graph-builder';
+import type { DType } from './lazy-tensor';
 
 /** A weight of an ONNX model that stays in its file. */
 export interface OnnxInitializer {
@@ -194,11 +194,189 @@ function checkName(name: string, path: string): void {
     throw new UserError(
       'onnx-name-invalid',
       say`A name in the graph is too long, or not valid UTF-8.`,
-      {
-        file: path,
-        field: name.slice(0, 80),
-        remedy: say`Export the model again.`,
-      },
+      { file: path, field: name.slice(0, 80), remedy: say`Export the model again.` },
     );
   }
+}
+
+/** Byte range of a tensor in an external data file. */
+interface ExternalRange {
+  /** Absolute path, links resolved. */
+  readonly file: string;
+  readonly offset: number;
+  /** Length in bytes, if the model declares it. */
+  readonly length: number | undefined;
+  /** Size of the file in bytes. */
+  readonly size: number;
+}
+
+interface DataFile {
+  readonly file: string;
+  readonly size: number;
+}
+
+const unsafe = say`Files outside of the folder are never read. Put the data next to the model.`;
+
+/** Finds the data files that the tensors of one model name. */
+class ExternalFiles {
+  private readonly found = new Map<string, DataFile>();
+
+  public constructor(
+    /** The model as the user named it. */
+    private readonly path: string,
+    /** The model with links resolved. */
+    private readonly model: string,
+    /** The folder that locations are relative to, links resolved. */
+    private readonly folder: string,
+  ) {}
+
+  /** Files found so far, in order of first use. */
+  public get files(): readonly string[] {
+    return [...this.found.values()].map(({ file }) => file);
+  }
+
+  /** @throws UserError naming the tensor, and the data file where that is at fault. */
+  public async locate(tensor: TensorProto): Promise<ExternalRange> {
+    const entries = new Map(tensor.externalData.map(({ key, value }) => [key, value]));
+    const location = entries.get('location') ?? '';
+    const { file, size } = this.found.get(location) ?? (await this.find(location, tensor.name));
+    const number = (key: string): number | undefined => {
+      const text = entries.get(key);
+      const value = Number(text);
+      if (text !== undefined && !(/^\d{1,16}$/.test(text) && Number.isSafeInteger(value))) {
+        throw this.fault(
+          'onnx-data-entry-invalid',
+          `The ${key} "${shorten(text)}" of its data is not an integer`,
+          tensor.name,
+        );
+      }
+      return text === undefined ? undefined : value;
+    };
+    return { file, size, offset: number('offset') ?? 0, length: number('length') };
+  }
+
+  private async find(location: string, tensor: string): Promise<DataFile> {
+    const parts = location.split(/[/\\]/);
+    if (
+      location === '' ||
+      location.length > 4096 ||
+      location.includes('\0') ||
+      isAbsolute(location) ||
+      /^(?:[/\\]|[A-Za-z]:)/.test(location) ||
+      parts.includes('..')
+    ) {
+      throw this.fault(
+        'onnx-data-outside-folder',
+        `The location of its data is "${shorten(location)}"`,
+        tensor,
+        unsafe,
+      );
+    }
+    const joined = join(this.folder, ...parts);
+    const file = await realpath(joined).catch(() => {
+      throw this.fault(
+        'onnx-data-missing',
+        `Its data file ${shorten(location)} is missing`,
+        tensor,
+        say`Put the data file next to the model: models above 2 GB have one.`,
+      );
+    });
+    if (!belongsToFolder(this.folder, file)) {
+      throw this.fault(
+        'onnx-data-link',
+        `Its data file ${shorten(location)} is a link out of the folder`,
+        tensor,
+        unsafe,
+      );
+    }
+    if (file === this.model) {
+      throw this.fault(
+        'onnx-data-inside-model',
+        'The location of its data is the .onnx file itself',
+        tensor,
+      );
+    }
+    const status = await stat(file);
+    if (!status.isFile()) {
+      throw this.fault(
+        'onnx-data-not-regular',
+        `Its data file ${shorten(location)} is not a regular file`,
+        tensor,
+      );
+    }
+    const entry = { file, size: status.size };
+    this.found.set(location, entry);
+    return entry;
+  }
+
+  private fault(
+    code: ErrorCode,
+    problem: string,
+    tensor: string,
+    remedy = say`Export the model again.`,
+  ): UserError {
+    return new UserError(code, say`${problem}.`, { file: this.path, field: tensor, remedy });
+  }
+}
+
+function shorten(text: string): string {
+  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
+}
+
+/** Bits per element; strings have none. */
+const bits: Readonly<Record<number, number>> = {
+  [DataType.FLOAT]: 32,
+  [DataType.UINT8]: 8,
+  [DataType.INT8]: 8,
+  [DataType.UINT16]: 16,
+  [DataType.INT16]: 16,
+  [DataType.INT32]: 32,
+  [DataType.INT64]: 64,
+  [DataType.BOOL]: 8,
+  [DataType.FLOAT16]: 16,
+  [DataType.DOUBLE]: 64,
+  [DataType.UINT32]: 32,
+  [DataType.UINT64]: 64,
+  [DataType.COMPLEX64]: 64,
+  [DataType.COMPLEX128]: 128,
+  [DataType.BFLOAT16]: 16,
+  [DataType.FLOAT8E4M3FN]: 8,
+  [DataType.FLOAT8E4M3FNUZ]: 8,
+  [DataType.FLOAT8E5M2]: 8,
+  [DataType.FLOAT8E5M2FNUZ]: 8,
+  [DataType.FLOAT8E8M0]: 8,
+  [DataType.UINT4]: 4,
+  [DataType.INT4]: 4,
+  [DataType.FLOAT4E2M1]: 4,
+};
+
+/** Bits per element, or undefined for types whose elements have no fixed size. */
+export function dataTypeBits(type: number): number | undefined {
+  return bits[type];
+}
+
+const dtypes: Readonly<Record<number, DType>> = {
+  [DataType.FLOAT]: 'F32',
+  [DataType.UINT8]: 'U8',
+  [DataType.INT8]: 'I8',
+  [DataType.UINT16]: 'U16',
+  [DataType.INT16]: 'I16',
+  [DataType.INT32]: 'I32',
+  [DataType.INT64]: 'I64',
+  [DataType.BOOL]: 'BOOL',
+  [DataType.FLOAT16]: 'F16',
+  [DataType.DOUBLE]: 'F64',
+  [DataType.UINT32]: 'U32',
+  [DataType.UINT64]: 'U64',
+  [DataType.COMPLEX64]: 'C64',
+  [DataType.BFLOAT16]: 'BF16',
+  [DataType.FLOAT8E4M3FN]: 'F8_E4M3',
+  [DataType.FLOAT8E5M2]: 'F8_E5M2',
+  [DataType.FLOAT8E8M0]: 'F8_E8M0',
+  [DataType.FLOAT4E2M1]: 'F4',
+};
+
+/** safetensors name of the type, or the ONNX name if safetensors has none. */
+export function dataTypeName(type: number): string {
+  return dtypes[type] ?? DataType[type] ?? `type ${type}`;
 }

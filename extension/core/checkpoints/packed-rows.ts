@@ -316,11 +316,7 @@ async function readGroups(tensor: LazyTensor, count: number): Promise<Int32Array
     throw new UserError(
       'quantization-group-invalid',
       say`It is in group ${wrong}, but there are ${count} groups.`,
-      {
-        file: tensor.file,
-        field: tensor.name,
-        remedy: say`Download it again.`,
-      },
+      { file: tensor.file, field: tensor.name, remedy: say`Download it again.` },
     );
   }
   return indices;

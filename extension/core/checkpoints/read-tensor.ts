@@ -17,11 +17,7 @@ export async function readBytes(
     throw new UserError(
       'tensor-too-large',
       say`It has ${length} bytes, more than the ${most} expected.`,
-      {
-        file,
-        field: name,
-        remedy: say`Download it again.`,
-      },
+      { file, field: name, remedy: say`Download it again.` },
     );
   }
   if (inline !== undefined) {

@@ -45,10 +45,7 @@ async function readHeaderText(
     throw new UserError(
       'safetensors-too-short',
       say`The file has ${size} bytes, too few for a safetensors header.`,
-      {
-        file: path,
-        remedy: incomplete,
-      },
+      { file: path, remedy: incomplete },
     );
   }
   const prefix = Buffer.alloc(8);
@@ -66,10 +63,7 @@ async function readHeaderText(
     throw new UserError(
       'header-truncated',
       say`The header needs ${8 + bytes} bytes, but the file ends after ${size}.`,
-      {
-        file: path,
-        remedy: incomplete,
-      },
+      { file: path, remedy: incomplete },
     );
   }
   const buffer = Buffer.alloc(bytes);
@@ -99,10 +93,7 @@ function parseHeader(
     throw new UserError(
       'safetensors-header-not-json',
       say`The header is not JSON: ${(error as Error).message}.`,
-      {
-        file: path,
-        remedy: incomplete,
-      },
+      { file: path, remedy: incomplete },
     );
   }
   if (!isRecord(parsed)) {
@@ -286,10 +277,7 @@ async function openSharded(indexPath: string): Promise<Checkpoint> {
       throw new UserError(
         'shard-missing',
         say`The shard is missing, though ${basename(indexPath)} lists it.`,
-        {
-          file: shardPath,
-          remedy: say`Download it into the model folder.`,
-        },
+        { file: shardPath, remedy: say`Download it into the model folder.` },
       );
     }
     const header = await readSafetensorsHeader(shardPath);

@@ -63,10 +63,7 @@ async function listEntries(
     throw new UserError(
       'npz-entries-too-many',
       say`The archive has ${zip.entryCount} entries, more than ${maxEntries}.`,
-      {
-        file,
-        remedy: say`Save fewer examples, or several files in one folder.`,
-      },
+      { file, remedy: say`Save fewer examples, or several files in one folder.` },
     );
   }
   const entries: Entry[] = [];

@@ -37,10 +37,7 @@ export async function readText(file: string): Promise<string> {
     throw new UserError(
       'text-too-large',
       say`The text has more than ${maxTextBytes / 2 ** 20} MiB.`,
-      {
-        file,
-        remedy: say`Choose a shorter text.`,
-      },
+      { file, remedy: say`Choose a shorter text.` },
     );
   }
   return text;

@@ -72,10 +72,7 @@ export function chooseByScore(
     throw new UserError(
       'scores-too-few',
       say`${counted(wanted, 'sequence')} requested, but only ${scores.length} scored.`,
-      {
-        field: 'sequences',
-        remedy: say`Choose fewer sequences, or score a longer text.`,
-      },
+      { field: 'sequences', remedy: say`Choose fewer sequences, or score a longer text.` },
     );
   }
   if (policy === 'random') {

@@ -154,10 +154,7 @@ async function readDefinition(model: string, file: string): Promise<object> {
     throw new UserError(
       missing?.code ?? 'file-deleted',
       missing?.reason ?? say`The file no longer exists.`,
-      {
-        file,
-        remedy: missing?.remedy ?? downloadTokenizer,
-      },
+      { file, remedy: missing?.remedy ?? downloadTokenizer },
     );
   }
   if (!isRecord(definition['model'])) {

@@ -89,10 +89,7 @@ export function checkIndices(field: string, indices: readonly number[], examples
     throw new UserError(
       'example-index-invalid',
       say`There is no example ${fault}: indices range from 0 to ${examples - 1}.`,
-      {
-        field,
-        remedy: undefined,
-      },
+      { field, remedy: undefined },
     );
   }
 }

@@ -2,7 +2,7 @@ import { CancelledError } from '../jobs/job';
 import type { StageProgress, WorkerProgress } from '../jobs/job';
 import { WorkerLostError } from '../jobs/child-task';
 import type { TaskJob } from '../jobs/child-task';
-import { median } from '../median';
+import { median } from '../statistics';
 import { UserError } from '../user-error';
 import type { WorkerPool, WorkItem, JobWorker } from './work-item';
 import { inEnglish, say, verbatim } from '../message';

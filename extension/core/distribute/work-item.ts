@@ -5,9 +5,10 @@ import type { Message } from '../message';
 import type { DeviceName } from '../runtime/device';
 import { onnxRuntimeVersion } from '../runtime/device';
 import { printable } from '../printable';
-import type { ModelInput } from '../models/model-input';
+import type { ModelInput, Example } from '../models/model-input';
 import type { LayeredExecutor } from '../runtime/layered-executor';
 import { floatsIn } from '../runtime/tensors';
+import { AnsweredIds } from '../models/model-input';
 
 /** File that work items read. Other machines find it by its fingerprint; its path is local. */
 export interface WorkFile {
@@ -151,3 +152,35 @@ export async function kernelProbe(
   const step = Math.max(1, Math.ceil(numbers.length / mostNumbers));
   return numbers.filter((_, i) => i % step === 0);
 }
+
+const size = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+
+const exampleSchema = v.record(
+  v.string(),
+  v.object({
+    dtype: v.string(),
+    dims: v.array(size),
+    data: v.custom<Example[string]['data']>(
+      (value) => ArrayBuffer.isView(value) && !(value instanceof DataView),
+    ),
+  }),
+);
+
+/** Schema of {@link AnsweredIds}, since class instances lose their class between processes. */
+const answeredSchema = v.pipe(
+  v.strictObject({ answered: v.instance(Int32Array), from: size }),
+  v.transform(({ answered, from }) => new AnsweredIds(answered, from)),
+);
+
+/** Schema of model inputs in work items. They contain no file paths. */
+export const modelInputSchema: v.GenericSchema<unknown, ModelInput> = v.union([
+  v.instance(Int32Array),
+  answeredSchema,
+  exampleSchema,
+]);
+
+/** Converts an input for transfer to another process, where {@link modelInputSchema} restores it. */
+export const portableInput = (input: ModelInput): v.InferInput<typeof modelInputSchema> =>
+  input instanceof AnsweredIds
+    ? { answered: Int32Array.from(input), from: input.answerFrom }
+    : input;

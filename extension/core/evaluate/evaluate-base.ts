@@ -280,10 +280,7 @@ function requireChunks(model: LayeredModel): void {
     throw new UserError(
       'log-probabilities-unsupported',
       say`Log-probabilities can only be saved for models that continue a text.`,
-      {
-        file: model.summary.path,
-        remedy: say`Compare the two models with --against.`,
-      },
+      { file: model.summary.path, remedy: say`Compare the two models with --against.` },
     );
   }
 }

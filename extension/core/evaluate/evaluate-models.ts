@@ -105,10 +105,7 @@ async function requireWindows(
     throw new UserError(
       'windows-unsupported',
       say`Pairs of source and target, and recordings, are not cut into windows.`,
-      {
-        field,
-        remedy: say`Leave it out, or choose a text.`,
-      },
+      { field, remedy: say`Leave it out, or choose a text.` },
     );
   }
 }

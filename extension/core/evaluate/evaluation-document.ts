@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { described, parseDocument } from '../jobs/parse-document';
-import { originEntries } from '../runtime/origin-schema';
+import { originEntries } from '../runtime/origin';
 import { say } from '../message';
 import { outcomes } from './requirements';
 

@@ -83,10 +83,7 @@ async function readTranscribed(
     throw new UserError(
       'recordings-missing',
       say`${model.summary.name} is a speech-to-text model, and this is a text.`,
-      {
-        file,
-        remedy: giveRecordings,
-      },
+      { file, remedy: giveRecordings },
     );
   }
   const { examples } = await loadExamples(

@@ -16,7 +16,7 @@ import { LayeredExecutor } from '../runtime/layered-executor';
 import { availableProcessMemory } from '../runtime/limits/process-memory';
 import { leastMemory, requireMemory } from '../runtime/memory-shares';
 import { floatsIn } from '../runtime/tensors';
-import { weightArenas } from '../runtime/weight-arenas';
+import { weightArenas } from '../runtime/session';
 import { UserError } from '../user-error';
 import { readHeldOut } from './held-out';
 import { modelWindowLength } from './perplexity';

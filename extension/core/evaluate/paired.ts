@@ -1,4 +1,4 @@
-import { normalQuantile, studentQuantile } from '../metrics/statistics';
+import { normalQuantile, studentQuantile } from '../statistics';
 
 /** Value with its 95 % confidence interval, for text or examples like the measured ones. */
 export interface Interval {

@@ -12,6 +12,7 @@ import {
   resolveLinks,
 } from '../jobs/partial';
 import { CancelledError } from '../jobs/job';
+import type { ErrorCode } from '../error-codes';
 import { UserError } from '../user-error';
 import { onPath } from '../jobs/write-document';
 import { say } from '../message';
@@ -122,10 +123,7 @@ export class OutputFolder {
       ? new UserError(
           'output-deleted',
           say`The folder was deleted while the model was written to it.`,
-          {
-            file: this.path,
-            remedy: say`Start the job again. The source is untouched.`,
-          },
+          { file: this.path, remedy: say`Start the job again. The source is untouched.` },
         )
       : error;
   }
@@ -148,36 +146,20 @@ export async function requireOutput(
 }
 
 function refuseSource(path: string, source: string): void {
-  const remedy = say`Choose a folder next to the source model.`;
+  const refuse = (code: ErrorCode, problem: Message): never => {
+    throw new UserError(code, problem, {
+      file: path,
+      remedy: say`Choose a folder next to the source model.`,
+    });
+  };
   if (path === source) {
-    throw new UserError(
-      'output-is-source',
-      say`It is the source model itself, which is never changed.`,
-      {
-        file: path,
-        remedy,
-      },
-    );
+    refuse('output-is-source', say`It is the source model itself, which is never changed.`);
   }
   if (isInside(path, source)) {
-    throw new UserError(
-      'output-inside-source',
-      say`It is inside the source model, which is never changed.`,
-      {
-        file: path,
-        remedy,
-      },
-    );
+    refuse('output-inside-source', say`It is inside the source model, which is never changed.`);
   }
   if (isInside(source, path)) {
-    throw new UserError(
-      'output-contains-source',
-      say`It contains the source model, which is never changed.`,
-      {
-        file: path,
-        remedy,
-      },
-    );
+    refuse('output-contains-source', say`It contains the source model, which is never changed.`);
   }
 }
 

@@ -4,13 +4,17 @@ import { refused } from '../models/capability';
 import type { ModelSummary } from '../models/model-summary';
 import { deciArchitecture, needsDeci } from './gguf/gguf-sizes';
 import { explainUnsupportedLayout } from './gguf/llama-cpp/layout-rules';
-import { checkChanges } from './changes';
-import type { Changes } from './changes';
+import { checkChanges, layOutChanges, needsModule } from './changes';
+import type { Changes, Patches } from './changes';
 import { counted, say } from '../message';
 import type { Message } from '../message';
+import { applyEdits, format } from 'jsonc-parser';
+import { requireFamily } from '../models/model-family';
+import type { WidthPrunedModel } from '../models/width-pruning/describe-width-pruned';
+import { describeLoading, rewriteConfig } from './hugging-face/pruned-config';
 
 /** Change of config.json for display. */
-export interface ConfigPreview {
+interface ConfigPreview {
   /** The source's text, one field a line. */
   readonly before: string;
   readonly after: string;
@@ -66,4 +70,41 @@ export function previewPrunedFile(
     after: header(changes.blocks.length, isDeci ? deciArchitecture : summary.architecture),
     loadsWith: describeGgufLoading(name, changes, isDeci),
   };
+}
+
+/** Previews the changes in config.json if the model is written without `removed` and with some patches. */
+export function previewPrunedConfig(
+  configText: string,
+  removed: readonly string[],
+  summary: ModelSummary,
+  patches: Patches = new Map(),
+  widthPruned?: WidthPrunedModel,
+): ConfigPreview {
+  const { configText: changedText = configText } = widthPruned ?? {};
+  const changes = layOutChanges(widthPruned?.summary ?? summary, removed, undefined, patches);
+  const family = requireFamily(changedText, 'config.json');
+  return {
+    before: toLines(configText),
+    after: rewriteConfig({ family, configText: toLines(changedText) }, changes),
+    loadsWith: describeLoading({ family, configText: changedText }, needsModule(changes)),
+  };
+}
+
+/** Shows the change of config.json, or of the header of a model in one file, which has no config. */
+export function previewPruned(
+  configText: string | undefined,
+  removed: readonly string[],
+  summary: ModelSummary,
+  patches: Patches,
+  widthPruned?: WidthPrunedModel,
+): ConfigPreview {
+  return configText === undefined
+    ? previewPrunedFile(removed, widthPruned?.summary ?? summary)
+    : previewPrunedConfig(configText, removed, summary, patches, widthPruned);
+}
+
+function toLines(text: string): string {
+  return text.trim().includes('\n')
+    ? text
+    : applyEdits(text, format(text, undefined, { tabSize: 2, insertSpaces: true }));
 }

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, basename } from 'node:path';
 import { cachedExample } from '../data/examples/cached-example';
 import { loadExamples } from '../data/examples/load-examples';
 import { checkpoint } from '../jobs/job';
@@ -20,10 +20,14 @@ import { floatsIn } from '../runtime/tensors';
 import type { Tensor } from '../runtime/tensors';
 import { UserError } from '../user-error';
 import { describeCompared } from './verification';
-import type { Verification } from './verification';
+import type { Verification, LlamaCheck } from './verification';
 import { onnxName } from './onnx/onnx-writer';
 import { say } from '../message';
 import type { Message } from '../message';
+import { stat } from 'node:fs/promises';
+import { formatBytes, formatPercent } from '../format';
+import { installedLlama } from '../runtime/llama/installation';
+import { LlamaError, predictWithLlama } from '../runtime/llama/run-llama';
 
 /** Device and memory limit for the models that are compared. */
 export interface VerificationOptions {
@@ -352,3 +356,64 @@ function largestDifference(
 /** The first index of the largest value. */
 const argmax = (values: Float32Array): number =>
   values.reduce((best, value, i) => (value > (values[best] ?? -Infinity) ? i : best), 0);
+
+/** GGUF file and its expected logits. */
+interface LlamaCheckRequest {
+  readonly file: string;
+  readonly ids: Int32Array;
+  /** [ids, vocabulary] */
+  readonly expected: Float32Array;
+  /** Share of tokens with the same most likely next token when Espalier runs the file. */
+  readonly ownAgreement: number;
+  readonly memoryBytes: number;
+}
+
+/** Loss of agreement in llama.cpp that is more than its 8-bit activations explain. */
+const largeLoss = 0.25;
+
+/**
+ * Runs a written GGUF file in llama.cpp if that is installed. A failure there is a warning and doesn't fail the job.
+ * @returns undefined if llama.cpp is not installed, or the file doesn't fit in the memory of the job
+ */
+export async function verifyInLlama(
+  { file, ids, expected, ownAgreement, memoryBytes }: LlamaCheckRequest,
+  context: JobContext,
+): Promise<LlamaCheck | undefined> {
+  const llama = await installedLlama();
+  if (llama === undefined) {
+    return undefined;
+  }
+  const { llamaCpp: release } = llama;
+  const bytes = (await stat(file)).size + expected.byteLength;
+  if (bytes > memoryBytes) {
+    context.warn(
+      say`Not checked in llama.cpp ${release}: it needs ${formatBytes(bytes)} of memory, and ${formatBytes(memoryBytes)} is allowed.`,
+    );
+    return undefined;
+  }
+  context.progress({ stage: say`Running it in llama.cpp`, done: 0, total: 1, unit: 'steps' });
+  try {
+    const task = { model: file, ids, withLogits: false, text: '' };
+    const { tokens } = await predictWithLlama(llama, task, context);
+    const vocabulary = expected.length / ids.length;
+    const same = tokens.filter((token, position) => {
+      const row = expected.subarray(position * vocabulary, (position + 1) * vocabulary);
+      return (row[token] ?? -Infinity) === largest(row);
+    });
+    const top1Agreement = same.length / ids.length;
+    if (top1Agreement < ownAgreement - largeLoss) {
+      context.warn(
+        say`${basename(file)} predicts other tokens in llama.cpp ${release}: top-1 agreement with the plan ${formatPercent(top1Agreement)}, ${formatPercent(ownAgreement)} in Espalier.`,
+      );
+    }
+    return { release, top1Agreement };
+  } catch (error) {
+    if (!(error instanceof LlamaError)) {
+      throw error;
+    }
+    context.warn(say`${basename(file)} does not run in llama.cpp ${release}: ${error.reason}.`);
+    return { release, failure: error.reason };
+  }
+}
+
+const largest = (row: Float32Array): number => row.reduce((a, b) => Math.max(a, b), -Infinity);

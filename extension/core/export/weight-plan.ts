@@ -4,7 +4,7 @@ import { encodingParameters } from '../models/encodings/encoding-facts';
 import { isStorable, storedTensors } from '../models/encodings/stored-encodings';
 import type { LayeredModel } from '../models/layered-model';
 import type { LinearLayer, MatrixEncoding } from '../models/matrix-encoding';
-import { routerLayers } from '../models/router-layers';
+import { routerLayers } from '../models/layered-model';
 import { listMatrices } from './matrix-changes';
 import { patchParameters } from '../models/patch/patched-layout';
 import { RemovableUnits } from '../models/units';

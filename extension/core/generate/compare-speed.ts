@@ -6,7 +6,7 @@ import { resolveDevice } from '../runtime/devices';
 import { maySpin } from '../runtime/session';
 import { openDecoder, warnRereading } from './open-decoder';
 import type { Decoder } from './decoder';
-import { median } from '../median';
+import { median } from '../statistics';
 import { seededRandom } from '../data/random';
 import { checkpoint } from '../jobs/job';
 import type { ModelSummary } from '../models/model-summary';

@@ -1,7 +1,7 @@
 import { seededRandom } from '../data/random';
 import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
-import { median } from '../median';
+import { median } from '../statistics';
 import type { OpenedModel } from '../models/opened-model';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
@@ -46,10 +46,7 @@ export async function measureLatency(
     throw new UserError(
       'context-too-long',
       say`${length} + ${counted(tokens, 'token')} are more than ${name} can read.`,
-      {
-        field: 'context',
-        remedy: say`Choose at most ${maxPositions - tokens}.`,
-      },
+      { field: 'context', remedy: say`Choose at most ${maxPositions - tokens}.` },
     );
   }
   const random = seededRandom(0);

@@ -5,21 +5,21 @@ import type { Message } from '../message';
 import type { JobContext } from '../jobs/job';
 import type { LayeredModel } from '../models/layered-model';
 import { OnnxLayeredModel } from '../models/onnx/onnx-layered-model';
-import { Seq2SeqModel } from '../models/seq2seq/seq2seq-model';
+import { Seq2SeqModel, sourceInputs, StepDecoder } from '../models/seq2seq/seq2seq-model';
 import { CausalOnnxModel } from '../runtime/causal-onnx-model';
 import { LayeredExecutor } from '../runtime/layered-executor';
 import { requireNextTokens } from '../runtime/next-token';
-import { CachedDecoder } from './cached-decoder';
 import type { Decoder, DecoderOptions } from './decoder';
 import { LlamaDecoder } from './llama-decoder';
 import { openOwnGraph } from './own-graph';
 import type { Changes } from '../export/changes';
 import { readIds, targetStartId } from '../models/example';
 import type { Example } from '../models/model-input';
-import { sourceInputs, StepDecoder } from '../models/seq2seq/step-decoder';
 import { GraphBuilder } from '../onnx/graph-builder';
 import { createSession } from '../runtime/session';
 import { exampleTensor, floatsIn, outputTensor } from '../runtime/tensors';
+import type { CausalCache } from '../runtime/causal-onnx-model';
+import type { OwnGraph } from './own-graph';
 
 /** Decoder for encoder–decoder models: runs the encoder once, then the decoder token by token. */
 class SourceDecoder implements Decoder {
@@ -170,5 +170,62 @@ class RereadingDecoder implements Decoder {
 
   public async dispose(): Promise<void> {
     await this.executor.dispose();
+  }
+}
+
+/**
+ * Above this number of new tokens, a graph that decodes one token at a time reads the whole text again at once. A
+ * guess, not measured.
+ */
+const maxSingly = 4;
+
+/** Decoder with a KV cache. */
+class CachedDecoder implements Decoder {
+  public readonly rereads = undefined;
+  private cache: CausalCache;
+  private past = 0;
+
+  public constructor(private readonly graph: OwnGraph) {
+    this.cache = graph.model.emptyCache(1);
+  }
+
+  public async read(ids: Int32Array): Promise<Float32Array> {
+    const { first, later, readsSingly } = this.graph;
+    if (readsSingly === true && this.past > 0 && ids.length > 1) {
+      let last: Float32Array = new Float32Array();
+      for (const id of ids) {
+        last = await this.read(Int32Array.of(id));
+      }
+      return last;
+    }
+    const end = this.past + ids.length;
+    const { logits, vocabularySize, cache } = await this.graph.model.run(
+      {
+        inputIds: [[...ids]],
+        attentionMask: [new Array<number>(end).fill(1)],
+        positionIds: [Array.from(ids, (_, i) => this.past + i)],
+      },
+      this.cache,
+      this.past === 0 ? first : later,
+    );
+    this.cache = cache;
+    this.past = end;
+    return logits.slice(-vocabularySize);
+  }
+
+  public rewind(length: number, more = 0): number {
+    const { model, readsSingly } = this.graph;
+    const cachedLength = readsSingly === true && more > maxSingly ? 0 : length;
+    if (cachedLength < this.past) {
+      const cut =
+        cachedLength > 0 ? model.firstPositions(this.cache, this.past, cachedLength) : undefined;
+      this.cache = cut ?? model.emptyCache(1);
+      this.past = cut === undefined ? 0 : cachedLength;
+    }
+    return this.past;
+  }
+
+  public async dispose(): Promise<void> {
+    await this.graph.model.dispose();
   }
 }

@@ -1,6 +1,6 @@
 import { CancelledError, checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
-import { median } from '../median';
+import { median } from '../statistics';
 import { say } from '../message';
 import type { LayeredModel } from '../models/layered-model';
 import type { DeviceName } from '../runtime/device';

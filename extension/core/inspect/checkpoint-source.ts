@@ -4,7 +4,7 @@ import { readGgufModel } from '../checkpoints/gguf-parts';
 import type { GgufValue } from '../checkpoints/gguf-values';
 import { elementCount } from '../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
-import { readConfigText } from '../checkpoints/config-text';
+import { readConfigText } from '../checkpoints/model-folder';
 import { openSafetensors } from '../checkpoints/safetensors';
 import { embeddingTensors } from '../models/encoders/encoder-embedding';
 import type { ConfigFields } from '../models/transformer/model-config';
@@ -12,12 +12,12 @@ import { findGgufFile } from '../models/gguf/gguf-file';
 import { namesInFolder } from '../models/gguf/gguf-model';
 import type { OpenModel } from '../models/model-cache';
 import { OpenedModel } from '../models/opened-model';
+import type { ModelHeaders } from '../models/model-headers';
 import { streamTensors } from '../models/transformer/runnable';
 import { UserError } from '../user-error';
 import { ggufConfig, record } from './config-facts';
-import type { WeightsLocation } from './locate-weights';
+import type { WeightsLocation, KnownSublayer, ModelSource } from './locate-weights';
 import type { StoredTensor } from './model-description';
-import type { KnownSublayer, ModelSource } from './model-source';
 import { joined, say } from '../message';
 import type { Message } from '../message';
 import { parseJsonText } from '../parse-json';
@@ -28,8 +28,7 @@ export async function readSafetensorsSource(
   place: WeightsLocation,
   open: OpenModel,
 ): Promise<ModelSource> {
-  const opened = await tryOpen(place, open);
-  const headers = opened instanceof OpenedModel ? opened.headers : undefined;
+  const { opened, headers } = await tryOpen(place, open);
   const checkpoint =
     headers?.format === 'safetensors' && headers.checkpoint.entry === place.weights
       ? headers.checkpoint
@@ -51,8 +50,7 @@ export async function readGgufSource(
   place: WeightsLocation,
   open: OpenModel,
 ): Promise<ModelSource> {
-  const opened = await tryOpen(place, open);
-  const headers = opened instanceof OpenedModel ? opened.headers : undefined;
+  const { opened, headers } = await tryOpen(place, open);
   const header = headers?.format === 'gguf' ? headers.header : await readGgufModel(place.weights);
   const { metadata, tensors, files, version } = header;
   const architecture = metadata.get('general.architecture');
@@ -169,20 +167,19 @@ function interleavedHeads(model: AnyModel): Map<string, number> {
 }
 
 /**
- * Opens the model. Returns an error if it can't be opened, and undefined for weights that are not a model on their own.
+ * Opens the model, for its headers. `opened` is an error if it can't be opened, and undefined for weights that are not a
+ * model on their own.
  */
 async function tryOpen(
   { whole, weights }: WeightsLocation,
   open: OpenModel,
-): Promise<OpenedModel | UserError | undefined> {
-  if (!whole) {
-    return undefined;
-  }
+): Promise<{ opened?: OpenedModel | UserError; headers?: ModelHeaders }> {
   try {
-    return await open(weights);
+    const opened = whole ? await open(weights) : undefined;
+    return opened === undefined ? {} : { opened, headers: opened.headers };
   } catch (error) {
     if (error instanceof UserError) {
-      return error;
+      return { opened: error };
     }
     throw error;
   }

@@ -5,6 +5,17 @@ import { isGguf, locateModel, locateOnnx, requireModelFile } from '../checkpoint
 import { openSafetensors } from '../checkpoints/safetensors';
 import { UserError, pathMissing } from '../user-error';
 import type { ModelFormat } from '../models/model-headers';
+import type { ConfigFields } from '../models/transformer/model-config';
+import type { SublayerSummary } from '../models/model-summary';
+import type {
+  GraphFacts,
+  ModelFacts,
+  PartKind,
+  StoredTensor,
+  Understanding,
+  WeightFile,
+} from './model-description';
+import type { Message } from '../message';
 
 /** Files to describe a model from. */
 export interface WeightsLocation {
@@ -108,4 +119,38 @@ function folderPlace(folder: string, weights: string): Omit<WeightsLocation, 'wh
 function alone(path: string, format: ModelFormat): WeightsLocation {
   const name = basename(path, extname(path));
   return { format, path, name, weights: path, folder: dirname(path), whole: false };
+}
+
+/** A sublayer that the architecture table or the graph tells of. */
+export interface KnownSublayer {
+  readonly summary: SublayerSummary;
+  readonly tensors: readonly StoredTensor[];
+  /**
+   * Cache elements per token of context, if a graph states them; otherwise they follow from the
+   * shapes of the tensors.
+   */
+  readonly cacheElements?: number;
+}
+
+/** A model's files as read, before its tensors are put into blocks. */
+export interface ModelSource {
+  readonly name?: string;
+  readonly family: string | undefined;
+  readonly understood: Understanding;
+  readonly tensors: readonly StoredTensor[];
+  /** In model order; empty if only tensor names are known. */
+  readonly sublayers: readonly KnownSublayer[];
+  /**
+   * Parts of tensors outside of the blocks, if a graph determines them; others are assigned by
+   * name.
+   */
+  readonly parts: ReadonlyMap<StoredTensor, PartKind>;
+  readonly config: ConfigFields;
+  readonly tiedHead?: boolean;
+  /** Facts from the files. The configuration takes precedence. */
+  readonly facts?: ModelFacts;
+  readonly graph?: GraphFacts;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly files: readonly Omit<WeightFile, 'tensors'>[];
+  readonly warnings: readonly Message[];
 }

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { elementCount } from '../checkpoints/lazy-tensor';
 import type { OnnxInitializer } from '../checkpoints/onnx-file';
-import { dataTypeBits } from '../checkpoints/onnx-data-types';
+import { dataTypeBits } from '../checkpoints/onnx-file';
 import { siblingConfig } from '../models/onnx/sibling-config';
 import { operatorName, intAttribute } from '../models/onnx/graph-index';
 import type { GraphNode } from '../models/onnx/graph-index';
@@ -10,9 +10,8 @@ import type { OnnxModel } from '../models/onnx/stream/graph-stream';
 import type { OnnxSummary } from '../models/onnx/onnx-summary';
 import type { OpenModel } from '../models/model-cache';
 import { UserError } from '../user-error';
-import type { WeightsLocation } from './locate-weights';
+import type { WeightsLocation, KnownSublayer, ModelSource } from './locate-weights';
 import type { PartKind, StoredTensor, ModelFacts } from './model-description';
-import type { KnownSublayer, ModelSource } from './model-source';
 import { partByName } from './tensor-names';
 
 /**

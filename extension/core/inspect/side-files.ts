@@ -1,7 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readModelText, resolveModelFile } from '../checkpoints/model-file';
-import { findProjectors } from '../models/projectors';
+import { findProjectors } from '../checkpoints/model-folder';
 import { record } from './config-facts';
 import type { SideFile } from './model-description';
 import { parseJsonText } from '../parse-json';

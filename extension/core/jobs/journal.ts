@@ -4,7 +4,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { readWholeFile, withRegularFile } from '../regular-file';
 import { UserError } from '../user-error';
 import { say } from '../message';
-import { replaceFile } from './write-document';
+import { notWritable, replaceFile } from './write-document';
 import * as v from 'valibot';
 
 /**
@@ -118,10 +118,7 @@ async function readJournal(path: string): Promise<string> {
     throw new UserError(
       'journal-unreadable',
       say`The saved progress cannot be read: ${(error as Error).message}.`,
-      {
-        file: path,
-        remedy,
-      },
+      { file: path, remedy },
     );
   });
   if (found?.isFile() === false) {
@@ -168,14 +165,8 @@ async function write(path: string, action: () => Promise<void>): Promise<void> {
   try {
     await action();
   } catch (error) {
-    throw new UserError(
-      'journal-not-writable',
-      say`Progress cannot be saved: ${(error as Error).message}.`,
-      {
-        file: path,
-        remedy: say`Choose an output in a folder that can be written to, with space left.`,
-      },
-    );
+    const problem = say`Progress cannot be saved: ${(error as Error).message}.`;
+    throw notWritable('journal-not-writable', problem, path);
   }
 }
 

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import process from 'node:process';
-import { readProc } from '../proc-file';
+import { readProc } from '../regular-file';
 import { execFileSync } from 'node:child_process';
 import { win32 } from 'node:path';
 

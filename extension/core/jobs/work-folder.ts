@@ -71,10 +71,7 @@ export async function makeWorkFolder(path: string): Promise<void> {
         ? new UserError(
             'work-folder-taken',
             say`The folder for unfinished work is a link or a file.`,
-            {
-              file: path,
-              remedy: say`Remove it, or choose another output.`,
-            },
+            { file: path, remedy: say`Remove it, or choose another output.` },
           )
         : error;
     });

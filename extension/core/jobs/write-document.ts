@@ -43,16 +43,17 @@ export async function writeText(path: string, text: string | Uint8Array): Promis
   try {
     await replaceFile(path, async (partial) => writeFile(partial, text));
   } catch (error) {
-    throw new UserError(
-      'document-not-writable',
-      say`The document cannot be written: ${(error as Error).message}.`,
-      {
-        file: path,
-        remedy: say`Choose an output in a folder that can be written to, with space left.`,
-      },
-    );
+    const problem = say`The document cannot be written: ${(error as Error).message}.`;
+    throw notWritable('document-not-writable', problem, path);
   }
 }
+
+/** Error of a document or journal that can't be written. */
+export const notWritable = (code: ErrorCode, problem: Message, file: string): UserError =>
+  new UserError(code, problem, {
+    file,
+    remedy: say`Choose an output in a folder that can be written to, with space left.`,
+  });
 
 /** Code, problem and remedy by the system's error code. */
 const remedies: Readonly<

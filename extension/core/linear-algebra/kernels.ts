@@ -69,7 +69,6 @@ const [pageBytes, lineBytes] = [65_536, 64];
 
 /** Columns of a matrix that are processed together. */
 interface Columns {
-  readonly lines: number;
   readonly width: number;
   readonly start: number;
   readonly end: number;
@@ -107,11 +106,8 @@ class Room {
   }
 
   /** Copies columns `start` to `end` of a matrix [lines, width] to a buffer [lines, padded]. */
-  public putColumns(
-    at: number,
-    from: Float32Array,
-    { lines, width, start, end, padded }: Columns,
-  ): void {
+  public putColumns(at: number, from: Float32Array, { width, start, end, padded }: Columns): void {
+    const lines = from.length / width;
     const to = this.floats(at, lines * padded);
     for (let i = 0; i < lines; i++) {
       to.set(from.subarray(i * width + start, i * width + end), i * padded);
@@ -189,13 +185,11 @@ export function roundStep(all: RoundedStep): void {
     const number = room.take(count);
     const panel = room.take(step * vector * Float32Array.BYTES_PER_ELEMENT);
     const factor = factors === undefined ? 0 : room.put(factors);
-    const fill = (at: number, from: Float32Array, lines: number): void => {
-      room.putColumns(at, from, { lines, width: rows, start, end, padded });
-    };
-    fill(target, targets, step);
-    fill(weight, weights, step);
-    fill(scale, scales, grids);
-    fill(zero, zeros, grids);
+    const columns = { width: rows, start, end, padded };
+    room.putColumns(target, targets, columns);
+    room.putColumns(weight, weights, columns);
+    room.putColumns(scale, scales, columns);
+    room.putColumns(zero, zeros, columns);
     const apart = grids === 1 ? 0 : padded * Float32Array.BYTES_PER_ELEMENT;
     shared.roundStep(
       ...([step, padded, target, weight, factor, scale, zero, apart] as const),
@@ -255,13 +249,11 @@ export function roundGroup(all: RoundedGroup): void {
     ];
     const [error, number] = [room.take(trials * count * size), room.take(trials * count)];
     const panel = room.take(step * vector * size);
-    const fill = (at: number, from: Float32Array, lines: number): void => {
-      room.putColumns(at, from, { lines, width: rows, start, end, padded });
-    };
-    fill(target, targets, step);
-    fill(weight, weights, step);
-    fill(scale, scales, trials);
-    fill(offset, offsets, trials);
+    const columns = { width: rows, start, end, padded };
+    room.putColumns(target, targets, columns);
+    room.putColumns(weight, weights, columns);
+    room.putColumns(scale, scales, columns);
+    room.putColumns(offset, offsets, columns);
     shared.roundGroup(
       ...([step, padded, trials, target, weight, factor, scale, offset] as const),
       ...([...range, bookAt, importance, error, number, cost, panel] as const),

@@ -75,9 +75,9 @@ export class LogitsReadout extends MetricReadout {
   /** True if bounds are read too, by this readout or a sibling. */
   private readonly hasBounds: boolean;
   /** Original rows by state, then by first and last row; rows are cached in order until memory is used up. */
-  private readonly known = new Map<HiddenState, Map<string, OriginalRows>>();
+  private readonly known = new RowCache<OriginalRows>();
   /** Selected ids, by state and rows. */
-  private readonly chosen = new Map<HiddenState, Map<string, ChosenIds>>();
+  private readonly chosen = new RowCache<ChosenIds>();
 
   /**
    * @param vocabulary ids that terms may be summed over; a subset needs a metric of probabilities and a large
@@ -164,11 +164,11 @@ export class LogitsReadout extends MetricReadout {
 
   public override end(): void {
     const { states, originalRoom } = this.executor;
-    for (const rows of [...this.known.values()].flatMap((stateRows) => [...stateRows.values()])) {
+    for (const rows of this.known.values()) {
       states.letGo(...rowTensors(rows));
       originalRoom.giveBack(rowBytes(rows));
     }
-    for (const ids of [...this.chosen.values()].flatMap((stateRows) => [...stateRows.values()])) {
+    for (const ids of this.chosen.values()) {
       originalRoom.giveBack(idBytes(ids));
     }
     this.known.clear();
@@ -209,9 +209,7 @@ export class LogitsReadout extends MetricReadout {
     start: number,
     end: number,
   ): Promise<OriginalRows> {
-    const stateRows = this.known.get(state) ?? new Map<string, OriginalRows>();
-    const key = `${start}-${end}`;
-    const known = stateRows.get(key);
+    const known = this.known.find(state, start, end);
     if (known !== undefined) {
       return known;
     }
@@ -239,7 +237,7 @@ export class LogitsReadout extends MetricReadout {
     states.letGo(hidden);
     const rows = { ...found, isKept: originalRoom.take(rowBytes(found)) };
     if (rows.isKept) {
-      this.known.set(state, stateRows.set(key, rows));
+      this.known.keep(state, start, end, rows);
     }
     return rows;
   }
@@ -251,9 +249,7 @@ export class LogitsReadout extends MetricReadout {
     end: number,
     next: Int32Array,
   ): Promise<ChosenIds> {
-    const stateRows = this.chosen.get(state) ?? new Map<string, ChosenIds>();
-    const key = `${start}-${end}`;
-    const known = stateRows.get(key);
+    const known = this.chosen.find(state, start, end);
     if (known !== undefined) {
       return known;
     }
@@ -280,7 +276,7 @@ export class LogitsReadout extends MetricReadout {
       logSums: floatTensor(logSums, [1, logSums.length, 1]),
     };
     if (this.executor.originalRoom.take(idBytes(chosen))) {
-      this.chosen.set(state, stateRows.set(key, chosen));
+      this.chosen.keep(state, start, end, chosen);
     }
     return chosen;
   }
@@ -337,4 +333,26 @@ function idBytes({ sample, places, logSums }: ChosenIds): number {
     places.byteLength +
     [...tensors, ...Object.values(rows?.feeds ?? {})].reduce((sum, one) => sum + byteLength(one), 0)
   );
+}
+
+/** Values by rows of a state. */
+class RowCache<Value> {
+  readonly #values = new Map<HiddenState, Map<string, Value>>();
+
+  public find(state: HiddenState, start: number, end: number): Value | undefined {
+    return this.#values.get(state)?.get(`${start}-${end}`);
+  }
+
+  public keep(state: HiddenState, start: number, end: number, value: Value): void {
+    const rows = this.#values.get(state) ?? new Map<string, Value>();
+    this.#values.set(state, rows.set(`${start}-${end}`, value));
+  }
+
+  public values(): Value[] {
+    return [...this.#values.values()].flatMap((rows) => [...rows.values()]);
+  }
+
+  public clear(): void {
+    this.#values.clear();
+  }
 }

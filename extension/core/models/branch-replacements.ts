@@ -1,6 +1,15 @@
 /** Modules of a block in transformers, and their replacements when the sublayer is removed. */
 export type BranchReplacements = Readonly<Record<string, keyof typeof replacementClasses>>;
 
+const keptNorm = (name: string, norm: string): string => `class ${name}(nn.Module):
+    def __init__(self, output):
+        super().__init__()
+        self.${norm} = output.${norm}
+
+    def forward(self, hidden_states, input_tensor):
+        return self.${norm}(input_tensor)
+`;
+
 /**
  * Python source of the replacements: a branch that returns zero, or, for modules that add the
  * residual themselves, the identity or only a norm.
@@ -23,14 +32,7 @@ export const replacementClasses = {
     def forward(self, hidden_states, *args, **kwargs):
         return torch.zeros_like(hidden_states)
 `,
-  KeptNorm: `class KeptNorm(nn.Module):
-    def __init__(self, output):
-        super().__init__()
-        self.LayerNorm = output.LayerNorm
-
-    def forward(self, hidden_states, input_tensor):
-        return self.LayerNorm(input_tensor)
-`,
+  KeptNorm: keptNorm('KeptNorm', 'LayerNorm'),
   SameAttention: `class SameAttention(nn.Module):
     def forward(self, hidden_states, *args, **kwargs):
         return hidden_states, None
@@ -47,14 +49,7 @@ export const replacementClasses = {
     def forward(self, hidden_states, *args, **kwargs):
         return {"context_layer": hidden_states}
 `,
-  KeptSqueezeNorm: `class KeptSqueezeNorm(nn.Module):
-    def __init__(self, output):
-        super().__init__()
-        self.layernorm = output.layernorm
-
-    def forward(self, hidden_states, input_tensor):
-        return self.layernorm(input_tensor)
-`,
+  KeptSqueezeNorm: keptNorm('KeptSqueezeNorm', 'layernorm'),
   SameQuant: `class SameQuant(nn.Module):
     def forward(self, hidden_states, scaling_factor=None):
         return hidden_states, scaling_factor

@@ -7,7 +7,7 @@ import type { ReadingModel } from './example';
 import type { LayeredModel } from './layered-model';
 import type { ModelMatrix } from './matrix-encoding';
 import { mixesStreams } from './model-emitter';
-import { hasTrainableRouters } from './router-layers';
+import { hasTrainableRouters } from './layered-model';
 import type { ModelSummary, SublayerKind } from './model-summary';
 import type { ModelHeaders } from './model-headers';
 import { ownWidth, explainNotWidthPrunable } from './width-pruning/explain-not-width-prunable';

@@ -26,6 +26,18 @@ export async function fingerprintModel(
   return hash.digest('hex');
 }
 
+/** Fingerprint of a changed model: that of the model with a description of each change, by its id. */
+export function fingerprintChanges<Change>(
+  fingerprint: string,
+  changes: ReadonlyMap<string, Change>,
+  describe: (change: Change) => unknown,
+): string {
+  const described = [...changes]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([id, change]) => [id, describe(change)]);
+  return createHash('sha256').update(fingerprint).update(JSON.stringify(described)).digest('hex');
+}
+
 /** Adds the sizes of the files and evenly spaced samples of them to `hash`. */
 export async function sampleFiles(hash: Hash, files: readonly string[]): Promise<void> {
   for (const file of files) {

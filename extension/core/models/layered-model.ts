@@ -9,6 +9,7 @@ import type { ModelSummary } from './model-summary';
 import type { LinearLayer, MatrixEncoding, EmbeddingOrHead } from './matrix-encoding';
 import type { SymbolicPatch } from './patch/symbolic-patch';
 import type { ExpertTensors } from './transformer/part-tensors';
+import { floatDTypes } from '../checkpoints/lazy-tensor';
 
 /** An input of a model, as its file declares it. */
 export interface InputPort {
@@ -252,4 +253,14 @@ export interface LayeredModel {
   readonly blockNames: BlockNames | undefined;
   /** Undefined for models laid out from a checkpoint. */
   readonly graph: ExportedGraph | undefined;
+}
+
+/** Weights and biases of all routers of a model. */
+export const routerLayers = (model: Pick<LayeredModel, 'summary' | 'sublayer'>): LinearLayer[] =>
+  model.summary.sublayers.flatMap((_, index) => model.sublayer(index).routerLayers ?? []);
+
+/** True if the model has routers, all in floats, so that they can be trained. */
+export function hasTrainableRouters(model: Pick<LayeredModel, 'summary' | 'sublayer'>): boolean {
+  const layers = routerLayers(model);
+  return layers.length > 0 && layers.every(({ weight }) => floatDTypes.includes(weight.dtype));
 }

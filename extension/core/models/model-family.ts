@@ -1,12 +1,12 @@
+import type { Checkpoint } from '../checkpoints/lazy-tensor';
 import { UserError } from '../user-error';
 import type { EncoderArchitecture } from './encoders/encoder-architecture';
 import { knownEncoder } from './encoders/encoder-architectures';
 import { parseEncoderConfig } from './encoders/encoder-config';
 import type { EncoderConfig } from './encoders/encoder-config';
-import { parseSeq2SeqConfig } from './seq2seq/seq2seq-config';
-import type { Seq2SeqConfig } from './seq2seq/seq2seq-config';
+import { parseSeq2SeqConfig } from './seq2seq/seq2seq-family';
+import type { Seq2SeqConfig, Seq2SeqFamily } from './seq2seq/seq2seq-family';
 import { knownSeq2Seq } from './seq2seq/seq2seq-families';
-import type { Seq2SeqFamily } from './seq2seq/seq2seq-family';
 import { parseStagedConfig } from './stages/staged-config';
 import type { StagedConfig } from './stages/staged-config';
 import { knownStaged } from './stages/staged-families';
@@ -41,6 +41,14 @@ export type ParsedFamily =
 
 /** Family of one kind. */
 export type FamilyOf<Kind extends ParsedFamily['kind']> = Extract<ParsedFamily, { kind: Kind }>;
+
+/** Model of a Hugging Face folder, with the family and text of config.json as they were read. */
+export interface OpenedFolder<Model, Kind extends ParsedFamily['kind']> {
+  readonly model: Model;
+  readonly checkpoint: Checkpoint;
+  readonly family: FamilyOf<Kind>;
+  readonly configText: string;
+}
 
 /** Architecture and parsed config of a model; an ONNX graph has neither. */
 export type ModelFamily = ParsedFamily | { readonly kind: 'graph' };

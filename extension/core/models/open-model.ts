@@ -1,8 +1,7 @@
 import { readGgufModel } from '../checkpoints/gguf-parts';
 import type { Checkpoint } from '../checkpoints/lazy-tensor';
-import { isGguf, locateModel, locateOnnx } from '../checkpoints/model-folder';
+import { isGguf, locateModel, locateOnnx, readConfigText } from '../checkpoints/model-folder';
 import type { ModelFolder } from '../checkpoints/model-folder';
-import { readConfigText } from '../checkpoints/config-text';
 import { openSafetensors } from '../checkpoints/safetensors';
 import { UserError } from '../user-error';
 import type { Architecture } from './transformer/architecture';
@@ -70,11 +69,7 @@ function refuseScales(unread: readonly string[], file: string): void {
     throw new UserError(
       'scale-tensors-unsupported',
       say`Separate scale tensors for weights are not supported.`,
-      {
-        file,
-        field: scale,
-        remedy: say`Use the Hugging Face folder of the model.`,
-      },
+      { file, field: scale, remedy: say`Use the Hugging Face folder of the model.` },
     );
   }
 }

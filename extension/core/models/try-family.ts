@@ -1,5 +1,4 @@
-import { isGguf, locateModel } from '../checkpoints/model-folder';
-import { readConfigText } from '../checkpoints/config-text';
+import { isGguf, locateModel, readConfigText } from '../checkpoints/model-folder';
 import { openSafetensors } from '../checkpoints/safetensors';
 import { UserError } from '../user-error';
 import { say } from '../message';
@@ -37,10 +36,7 @@ export async function openGuesses(
     throw new UserError(
       'family-supported-already',
       say`Models of type "${modelType}" can already be opened.`,
-      {
-        file: folder.config,
-        remedy: say`Open the model directly.`,
-      },
+      { file: folder.config, remedy: say`Open the model directly.` },
     );
   }
   const checkpoint = await openSafetensors(folder.weights);

@@ -92,10 +92,7 @@ function requireNoCompression(
       throw new UserError(
         'flag-without-effect',
         say`This has no effect: the plan compresses nothing.`,
-        {
-          field,
-          remedy: say`Leave it out.`,
-        },
+        { field, remedy: say`Leave it out.` },
       );
     }
   }

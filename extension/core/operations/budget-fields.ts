@@ -350,10 +350,7 @@ export async function readTable(
     throw new UserError(
       'method-setting-fixed',
       say`The sensitivity profile has its own settings of ${leveled.method}.`,
-      {
-        field: 'methods',
-        remedy: say`Specify the method without a setting.`,
-      },
+      { field: 'methods', remedy: say`Specify the method without a setting.` },
     );
   }
   return schemes === undefined ? table : withSchemes(table, schemes);

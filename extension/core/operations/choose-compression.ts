@@ -139,10 +139,7 @@ async function chooseByMethod(
     throw new UserError(
       'ranks-not-distributable',
       say`Ranks can be distributed for lowrank only, not for ${compression.method}.`,
-      {
-        field: 'spreadRanks',
-        remedy: say`Leave it out, or choose lowrank.`,
-      },
+      { field: 'spreadRanks', remedy: say`Leave it out, or choose lowrank.` },
     );
   }
   const settings = {

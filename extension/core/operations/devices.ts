@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { listDevices, resolveDevice } from '../runtime/devices';
 import type { DeviceReport } from '../runtime/device';
-import { costsInFolder } from '../tensornet/costs/costs-in-folder';
+import { costsInFolder } from '../tensornet/costs/machine-costs';
 import type { MachineCosts } from '../tensornet/costs/machine-costs';
 import { flag } from './fields';
 import { defineOperation } from './operation';

@@ -117,23 +117,24 @@ export const text = <const O extends Options<string>>(options: O): Field<string,
 export const path = <const O extends Options<string>>(options: O): Field<string, PresentIn<O>> =>
   make('path', notEmpty, say`a path`, options, 'FILE');
 
-export const integer = <const O extends NumberOptions>(options: O): Field<number, PresentIn<O>> =>
-  make(
-    'integer',
-    bounded(v.pipe(v.number(), v.safeInteger()), options),
-    describeRange(say`an integer`, options),
-    options,
-    'N',
-  );
+const numeric =
+  (
+    kind: 'integer' | 'number',
+    schema: v.GenericSchema<unknown, number>,
+    expected: Message,
+    placeholder: string,
+  ) =>
+  <const O extends NumberOptions>(options: O): Field<number, PresentIn<O>> =>
+    make(kind, bounded(schema, options), describeRange(expected, options), options, placeholder);
 
-export const number = <const O extends NumberOptions>(options: O): Field<number, PresentIn<O>> =>
-  make(
-    'number',
-    bounded(v.pipe(v.number(), v.finite()), options),
-    describeRange(say`a number`, options),
-    options,
-    'X',
-  );
+export const integer = numeric(
+  'integer',
+  v.pipe(v.number(), v.safeInteger()),
+  say`an integer`,
+  'N',
+);
+
+export const number = numeric('number', v.pipe(v.number(), v.finite()), say`a number`, 'X');
 
 const minSize = '64MiB';
 

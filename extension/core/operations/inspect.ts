@@ -1,13 +1,12 @@
 import { dirname } from 'node:path';
 import * as v from 'valibot';
-import { isGguf, locateOnnx } from '../checkpoints/model-folder';
+import { isGguf, locateOnnx, findProjectors } from '../checkpoints/model-folder';
 import { findSourceGrid } from '../inspect/source-grid';
 import type { SourceGrid } from '../inspect/source-grid';
 import type { Capabilities } from '../models/capabilities';
 import type { ModelSummary } from '../models/model-summary';
 import { openOnnxModel } from '../models/onnx/onnx-model';
-import { findProjectors } from '../models/projectors';
-import type { Projector } from '../models/projectors';
+import type { Projector } from '../checkpoints/model-folder';
 import { UserError } from '../user-error';
 import { defineOperation } from './operation';
 import { modelField } from './shared-fields';

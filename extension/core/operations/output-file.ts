@@ -145,10 +145,7 @@ async function requireReplaceable(out: string, { what, isOne }: OutputFile): Pro
     throw new UserError(
       'file-not-replaceable',
       say`The file exists and is not ${what}, so it is not replaced.`,
-      {
-        file: out,
-        remedy,
-      },
+      { file: out, remedy },
     );
   }
 }

@@ -27,7 +27,7 @@ import { operationJournal, ownFolder } from './journals';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { writePlan } from './output-file';
-import type { ScoredFront } from './panel-updates';
+import type { ScoredFront } from './presentation';
 import { allNeed } from './rules';
 import { runFields, runOptions } from './shared-fields';
 import { countPhrase } from './outcomes';

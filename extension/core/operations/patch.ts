@@ -6,7 +6,7 @@ import type { PatchResult } from '../pipelines/patching/patch-model';
 import { workFolder } from '../jobs/work-folder';
 import { readLibrary } from '../symbolic/language/library-file';
 import { defaultFitting } from '../symbolic/patch/fit-branch';
-import { defaultPatchLimits, patchLibrary } from '../symbolic/patch/found-graphs';
+import { defaultPatchLimits, patchLibrary } from '../symbolic/patch/compete';
 import { appliedSchema } from './apply';
 import { addQuality, selectJudging, qualityFields, qualityRules } from './apply-plan';
 import type { ApplyResult } from './apply-plan';

@@ -5,7 +5,7 @@ import { planFor, plannedChanges } from '../plans/plan';
 import { writeDocument } from '../jobs/write-document';
 import { parseLimit } from '../tensornet/budget/budget-limits';
 import type { BudgetLimit } from '../tensornet/budget/budget-limits';
-import type { BudgetChoice } from '../tensornet/budget/made-plan';
+import type { BudgetChoice } from '../tensornet/budget/plan-for-budget';
 import type { RefinedPlan } from '../tensornet/budget/refine-plan';
 import { parseCompression } from '../tensornet/compression-choice';
 import type { SensitivityEvent } from '../tensornet/sensitivity/sensitivity-profile';

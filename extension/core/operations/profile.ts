@@ -10,7 +10,7 @@ import { takesRecordings } from '../models/example';
 import type { OpenedModel } from '../models/opened-model';
 import type { LayerProfile, ProfileEvent } from '../prune/layer-profile';
 import type { EvaluateRounds } from '../prune/profile-model';
-import { flag, group, newFile, path, paths } from './fields';
+import { flag, group, newFile, path } from './fields';
 import type { RequestOf } from './fields';
 import { heldOutText } from './requirement-fields';
 import { attempt } from './judge-changed';
@@ -27,6 +27,7 @@ import {
 } from './search-fields';
 import {
   calibrationFields,
+  furtherCalibration,
   calibrationRules,
   modelField,
   runFields,
@@ -68,13 +69,7 @@ export const profile = defineOperation({
     ...amountFields,
     ...searchFields,
     ...calibrationFields(defaultCalibration),
-    ...group('Calibration', {
-      furtherCalibration: paths({
-        description:
-          'Further calibration texts that share the sequences; the profile shows where they disagree',
-        setting: 'calibration.further',
-      }),
-    }),
+    ...furtherCalibration('the profile shows where they disagree'),
     ...evaluationFields,
     ...runFields,
     ...sharingFields,

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { WorkerTask } from '../distribute/local-engine';
 import { probeRequest } from '../distribute/work-item';
 import type { WorkFile, WorkSetup } from '../distribute/work-item';
-import type { OpenTaskRunner, TaskRunner } from '../distribute/task-runner';
+import type { OpenTaskRunner, TaskRunner } from '../distribute/with-workers';
 import type { TaskJob } from '../jobs/child-task';
 import type { OpenModel } from '../models/model-cache';
 import { openSeedRunner } from '../datadiet/training/seed-runner';
@@ -59,9 +59,7 @@ export class WorkItemRunner {
       throw new UserError(
         'work-kind-unknown',
         say`This version of Espalier doesn't support work of the kind "${kind}".`,
-        {
-          remedy: say`Run the same version on all machines.`,
-        },
+        { remedy: say`Run the same version on all machines.` },
       );
     }
     const jobFolder = setup.scratch ?? tmpdir();

@@ -18,12 +18,13 @@ import type { ExpertSaliency } from '../metrics/expert-saliency';
 import { resolveDevice } from '../runtime/devices';
 import { LayeredExecutor } from '../runtime/layered-executor';
 import { UserError } from '../user-error';
-import { choice, group, integer, newFile, number, paths } from './fields';
+import { choice, integer, newFile, number } from './fields';
 import { operationJournal } from './journals';
 import { defineOperation } from './operation';
 import { allNeed, excludes } from './rules';
 import {
   calibrationFields,
+  furtherCalibration,
   requestedCalibration,
   calibrationRules,
   modelField,
@@ -75,13 +76,7 @@ export const scoreExperts = defineOperation({
       description: 'File for a plan that removes them (*.plan.json)',
     }),
     ...calibrationFields(defaultCalibration),
-    ...group('Calibration', {
-      furtherCalibration: paths({
-        description:
-          'Further calibration texts that share the sequences; the result lists which experts serve which text',
-        setting: 'calibration.further',
-      }),
-    }),
+    ...furtherCalibration('the result lists which experts serve which text'),
     seed: integer({ description: 'Seed of random inputs', default: 0, min: 0 }),
     ...runFields,
   },

@@ -14,7 +14,7 @@ import { roughTokens, wholeModel } from './text-work';
 import { runWork } from './work';
 import { countPhrase } from './outcomes';
 import { say } from '../message';
-import { mean } from '../datadiet/scores/statistics';
+import { mean } from '../statistics';
 
 /** Default path of a text's scores: next to the model, with the name of the text. */
 export async function textScoresPath(model: string, text: string | undefined): Promise<string> {

@@ -18,10 +18,10 @@ import {
   orDefaults,
   roundingCalibration,
 } from '../data/calibration-defaults';
-import { defaultDistillation } from '../tensornet/repair/distill-settings';
+import { defaultDistillation } from '../tensornet/repair/repair-settings';
 import { asksAnswers } from '../metrics/metrics';
 import type { MetricName } from '../metrics/metrics';
-import { choice, document, flag, group, integer, path, size } from './fields';
+import { choice, document, flag, group, integer, path, paths, size } from './fields';
 import type { Field, RequestOf } from './fields';
 import type { OpenedModel } from '../models/opened-model';
 import type { Environment } from './operation';
@@ -86,6 +86,17 @@ export const calibrationNames = [
 
 /** Description of the default text. */
 export const sampleText = 'the text that comes with Espalier';
+
+/** @param use what the result says of the texts */
+export const furtherCalibration = (
+  use: string,
+): { readonly furtherCalibration: Field<readonly string[], false> } =>
+  group('Calibration', {
+    furtherCalibration: paths({
+      description: `Further calibration texts that share the sequences; ${use}`,
+      setting: 'calibration.further',
+    }),
+  });
 
 /** @param defaults shown in help; {@link requestedCalibration} fills them in */
 export const calibrationFields = ({ sequences, length }: CalibrationRequest): CalibrationFields =>
@@ -260,20 +271,14 @@ function requireRounding({ imatrix, rounding }: RequestOf<typeof typeFields>): v
     throw new UserError(
       'importance-missing',
       say`Rounding by importance needs an importance matrix.`,
-      {
-        field: 'rounding',
-        remedy: say`Add --imatrix; espalier imatrix measures one.`,
-      },
+      { field: 'rounding', remedy: say`Add --imatrix; espalier imatrix measures one.` },
     );
   }
   if (rounding === 'nearest' && imatrix !== undefined) {
     throw new UserError(
       'flags-conflict',
       say`Rounding to nearest uses no importance matrix, but --imatrix is set.`,
-      {
-        field: 'rounding',
-        remedy: say`Remove one of them.`,
-      },
+      { field: 'rounding', remedy: say`Remove one of them.` },
     );
   }
 }

@@ -30,7 +30,7 @@ import { rememberedSeconds } from '../runtime/speed/work-rates';
 import { fitsRows } from '../checkpoints/quantize/quantizers';
 import { defaultRounds } from '../tensornet/budget/plan-for-budget';
 import { defaultTokens } from '../evaluate/perplexity';
-import { defaultDistillation } from '../tensornet/repair/distill-settings';
+import { defaultDistillation } from '../tensornet/repair/repair-settings';
 import { UserError } from '../user-error';
 import { readLosses } from './measured-losses';
 import type { MeasuredLoss } from './measured-losses';

@@ -1,8 +1,7 @@
 import { resolve } from 'node:path';
 import * as v from 'valibot';
 import type { SymbolicGraph } from '../models/patch/symbolic-graph';
-import { evaluateProgram } from '../symbolic/evaluation/evaluate-program';
-import { Machine } from '../symbolic/evaluation/machine';
+import { evaluateProgram, Machine } from '../symbolic/evaluation/machine';
 import { graphToJson } from '../symbolic/random-graph';
 import { initialLibrary } from '../symbolic/language/library';
 import type { Library } from '../symbolic/language/library';

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
-import { familyFileName } from '../checkpoints/config-text';
+import { familyFileName } from '../checkpoints/model-folder';
 import { readTokens } from '../data/text-tokens';
-import { checkGuess, guessTokens } from '../evaluate/check-guess';
-import type { GuessCheck } from '../evaluate/check-guess';
+import { checkGuess, guessTokens } from '../evaluate/perplexity';
+import type { GuessCheck } from '../evaluate/perplexity';
 import { writeDocument } from '../jobs/write-document';
 import { requireAble } from '../models/capability';
 import { openGuesses } from '../models/try-family';

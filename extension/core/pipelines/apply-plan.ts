@@ -172,20 +172,14 @@ function requestedTypes(
     throw new UserError(
       'flag-without-effect',
       say`An importance matrix has no effect unless a tensor changes type.`,
-      {
-        field: 'imatrix',
-        remedy: say`Add --type, such as Q4_K_M.`,
-      },
+      { field: 'imatrix', remedy: say`Add --type, such as Q4_K_M.` },
     );
   }
   if (feedback !== undefined && asked?.mix === undefined && tensors === undefined) {
     throw new UserError(
       'flag-without-effect',
       say`Rounding has no effect unless a tensor changes type.`,
-      {
-        field: 'rounding',
-        remedy: say`Add --type, such as Q4_K_M.`,
-      },
+      { field: 'rounding', remedy: say`Add --type, such as Q4_K_M.` },
     );
   }
   return tensors === undefined ? asked : { ...asked, tensors };

@@ -7,9 +7,9 @@ import type { LayerStack } from '../models/layer-stacks';
 import type { EmbeddingOrHead } from '../models/matrix-encoding';
 import type { OpenedModel } from '../models/opened-model';
 import { installedLlama } from '../runtime/llama/installation';
-import { LlamaError } from '../runtime/llama/run-llama';
-import { costsInFolder } from '../tensornet/costs/costs-in-folder';
-import { predictTime } from '../tensornet/costs/fit-rates';
+import { LlamaError, timeWithLlama } from '../runtime/llama/run-llama';
+import { predictTime } from '../tensornet/costs/kernels';
+import { costsInFolder } from '../tensornet/costs/machine-costs';
 import { compressionMethods } from '../tensornet/compression-methods';
 import { levelType } from '../tensornet/compression-choice';
 import { expandCompressions } from '../tensornet/sensitivity/expand-compressions';
@@ -21,7 +21,22 @@ import type {
 } from '../tensornet/sensitivity/sensitivity-profile';
 import { machines } from './machines';
 import type { MachineName } from './machines';
-import { typeSpeeds } from './type-speeds';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import * as v from 'valibot';
+import { quantizeRows, rowBytes } from '../checkpoints/quantize/quantizers';
+import { seededRandom, standardNormal } from '../data/random';
+import { ByteCopier } from '../export/byte-copier';
+import type { GgufTensor } from '../export/gguf/gguf-tensors';
+import { layOutGguf, writeGguf } from '../export/gguf/gguf-writer';
+import { headerEntry } from '../export/gguf/header-entries';
+import { checkpoint } from '../jobs/job';
+import { writeDocument } from '../jobs/write-document';
+import { parseJsonText } from '../parse-json';
+import { readSmallText } from '../regular-file';
+import type { LlamaInstallation } from '../runtime/llama/installation';
+import { slowdown, machineName } from '../runtime/speed/work-rates';
 
 /** Time to decode a token in llama.cpp. */
 export interface DecodeCosts {
@@ -184,4 +199,194 @@ export function leastDecodeMs(opened: OpenedModel, costs: DecodeCosts): number {
     });
     return sum + Math.min(storedMs(matrix, costs), ...times);
   }, costs.restMs);
+}
+
+const milliseconds = v.pipe(v.number(), v.minValue(0));
+const speedsSchema = v.strictObject({
+  format: v.literal('espalier.typespeeds'),
+  version: v.literal(1),
+  machine: v.string(),
+  /** Milliseconds of a block without its weights. */
+  blockMs: milliseconds,
+  /** Milliseconds per byte of weights, by type. */
+  msPerByte: v.record(v.string(), milliseconds),
+});
+
+/** Decode times of llama.cpp on this machine, by type of the weights. */
+type TypeSpeeds = Readonly<v.InferOutput<typeof speedsSchema>>;
+
+/** Sizes of a model that is timed. */
+interface TimedSizes {
+  readonly hiddenSize: number;
+  readonly feedForward: number;
+  readonly blocks: number;
+}
+
+/** 67 M weights, more than the caches of a CPU hold in most types. */
+const large: TimedSizes = { hiddenSize: 1024, feedForward: 4096, blocks: 4 };
+/** Model so small that reading its weights takes almost no time. */
+const small: TimedSizes = { hiddenSize: 256, feedForward: 256, blocks: 16 };
+const vocabularySize = 32;
+const headSize = 64;
+const timing = { context: 32, tokens: 32, repeats: 3, seconds: 3 } as const;
+
+/**
+ * Decode times of types in llama.cpp, which are measured once on a quiet machine and stored in its cache.
+ * @param types to time
+ * @throws LlamaError if llama.cpp doesn't run
+ */
+async function typeSpeeds(
+  llama: LlamaInstallation,
+  types: readonly WritableType[],
+  costsFolder: string,
+  context: JobContext,
+): Promise<TypeSpeeds> {
+  const file = join(costsFolder, 'llama-types.json');
+  const machine = `${machineName()}, llama.cpp ${llama.llamaCpp}`;
+  const known = await readSpeeds(file);
+  let speeds: TypeSpeeds =
+    known?.machine === machine
+      ? known
+      : { format: 'espalier.typespeeds', version: 1, machine, blockMs: 0, msPerByte: {} };
+  const open = types.filter((type) => speeds.msPerByte[type] === undefined);
+  if (open.length === 0) {
+    return speeds;
+  }
+  const folder = await mkdtemp(join(tmpdir(), 'espalier-types-'));
+  try {
+    const time = async (type: WritableType, sizes: TimedSizes): Promise<number> =>
+      timeType(llama, join(folder, 'timed.gguf'), { type, ...sizes }, context);
+    if (speeds.blockMs === 0) {
+      speeds = { ...speeds, blockMs: (await time('Q8_0', small)) / small.blocks };
+    }
+    for (const [i, type] of open.entries()) {
+      await checkpoint(context.cancellation);
+      context.progress({
+        stage: say`Timing the types of GGUF files in llama.cpp`,
+        ...{ done: i, total: open.length, unit: 'steps' },
+      });
+      const weightsMs = (await time(type, large)) - large.blocks * speeds.blockMs;
+      const msPerByte = Math.max(0, weightsMs) / weightBytes(type, large);
+      speeds = { ...speeds, msPerByte: { ...speeds.msPerByte, [type]: msPerByte } };
+    }
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+  if (slowdown(0) > 1) {
+    context.warn(
+      say`Other programs are running, so the times of types in llama.cpp may be too long. They are not kept.`,
+    );
+    return speeds;
+  }
+  await mkdir(dirname(file), { recursive: true });
+  await writeDocument(file, speeds);
+  return speeds;
+}
+
+async function readSpeeds(file: string): Promise<TypeSpeeds | undefined> {
+  try {
+    return v.parse(speedsSchema, parseJsonText(await readSmallText(file)));
+  } catch {
+    // Missing, or from another version: measure again.
+    return undefined;
+  }
+}
+
+/** Output and input sizes of the matrices of a block, by name. */
+const blockShapes = ({
+  hiddenSize,
+  feedForward,
+}: TimedSizes): Readonly<Record<string, readonly [number, number]>> => ({
+  attn_q: [hiddenSize, hiddenSize],
+  attn_k: [hiddenSize, hiddenSize],
+  attn_v: [hiddenSize, hiddenSize],
+  attn_output: [hiddenSize, hiddenSize],
+  ffn_gate: [feedForward, hiddenSize],
+  ffn_up: [feedForward, hiddenSize],
+  ffn_down: [hiddenSize, feedForward],
+});
+
+const weightBytes = (type: WritableType, sizes: TimedSizes): number =>
+  sizes.blocks *
+  Object.values(blockShapes(sizes)).reduce(
+    (sum, [out, inputs]) => sum + out * rowBytes(type, inputs),
+    0,
+  );
+
+/** Milliseconds to decode a token in llama.cpp with a llama model whose blocks all use one type. */
+async function timeType(
+  llama: LlamaInstallation,
+  path: string,
+  { type, ...sizes }: TimedSizes & { readonly type: WritableType },
+  context: JobContext,
+): Promise<number> {
+  const { hiddenSize, feedForward, blocks } = sizes;
+  const heads = hiddenSize / headSize;
+  const floats = (name: string, shape: readonly number[]): GgufTensor =>
+    given(name, shape, 'F32', repeated('F32', shape));
+  const matrices = Object.entries(blockShapes(sizes)).map(
+    ([name, shape]) => [name, shape, repeated(type, shape)] as const,
+  );
+  const tensors = [
+    floats('token_embd.weight', [vocabularySize, hiddenSize]),
+    floats('output_norm.weight', [hiddenSize]),
+    floats('output.weight', [vocabularySize, hiddenSize]),
+    ...Array.from({ length: blocks }, (_, block) => [
+      floats(`blk.${block}.attn_norm.weight`, [hiddenSize]),
+      floats(`blk.${block}.ffn_norm.weight`, [hiddenSize]),
+      ...matrices.map(([name, shape, bytes]) =>
+        given(`blk.${block}.${name}.weight`, shape, type, bytes),
+      ),
+    ]).flat(),
+  ];
+  const entries = [
+    headerEntry.text('general.architecture', 'llama'),
+    headerEntry.integer('llama.block_count', blocks),
+    headerEntry.integer('llama.context_length', timing.context + timing.tokens),
+    headerEntry.integer('llama.embedding_length', hiddenSize),
+    headerEntry.integer('llama.feed_forward_length', feedForward),
+    headerEntry.integer('llama.attention.head_count', heads),
+    headerEntry.float('llama.attention.layer_norm_rms_epsilon', 1e-5),
+    headerEntry.integer('llama.vocab_size', vocabularySize),
+    headerEntry.text('tokenizer.ggml.model', 'no_vocab'),
+  ];
+  const plan = layOutGguf(entries, tensors, { version: 3, alignment: 32 });
+  const quiet = { ...context, progress: () => undefined };
+  const copier = new ByteCopier(plan.bytes, quiet);
+  try {
+    await writeGguf(path, plan, copier);
+  } finally {
+    await copier.close();
+  }
+  try {
+    const task = { model: path, ...timing, vocabularySize };
+    const { decodeTokensPerSecond } = await timeWithLlama(llama, task, quiet);
+    return 1000 / decodeTokensPerSecond;
+  } finally {
+    await rm(path, { force: true });
+  }
+}
+
+const given = (
+  name: string,
+  shape: readonly number[],
+  type: WritableType,
+  bytes: Uint8Array,
+): GgufTensor => ({ name, shape, type, length: bytes.length, source: { kind: 'given', bytes } });
+
+/** Bytes of a tensor of a type with identical rows. */
+function repeated(type: WritableType, shape: readonly number[]): Uint8Array {
+  const length = shape.at(-1) ?? 1;
+  const rows = shape.reduce((product, size) => product * size, 1) / length;
+  const random = seededRandom(length);
+  const row = quantizeRows(
+    type,
+    Float32Array.from({ length }, () => standardNormal(random) / Math.sqrt(length)),
+    length,
+  );
+  const bytes = new Uint8Array(rows * row.length);
+  for (let i = 0; i < rows; i++) {
+    bytes.set(row, i * row.length);
+  }
+  return bytes;
 }

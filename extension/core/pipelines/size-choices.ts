@@ -145,10 +145,7 @@ export function parseSize(size: string, bytes: number, runtime: Runtime): Target
     throw new UserError(
       'size-not-smaller',
       say`${size} is not smaller than the model, which has ${formatBytes(bytes)}.`,
-      {
-        field,
-        remedy: say`Choose a smaller size, such as 50%.`,
-      },
+      { field, remedy: say`Choose a smaller size, such as 50%.` },
     );
   }
   return { kind: 'limit', bytes: limit };

@@ -33,9 +33,14 @@ import type { WriteSource } from '../export/write-source';
 import type { GgufTypes } from '../export/gguf/choose-types';
 import type { OutputFormat } from '../export/output-formats';
 import { compareExperts } from '../export/compare-experts';
-import { compareLogits, sourceLogits, verificationInput, runningError } from '../export/verify';
+import {
+  compareLogits,
+  sourceLogits,
+  verificationInput,
+  runningError,
+  verifyInLlama,
+} from '../export/verify';
 import type { ComparedOutput, VerificationOptions } from '../export/verify';
-import { verifyInLlama } from '../export/verify-in-llama';
 import { openModel } from '../models/open-model';
 import { onPath } from '../jobs/write-document';
 import { say } from '../message';

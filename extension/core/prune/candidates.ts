@@ -257,9 +257,6 @@ export function explainNothingRemovable(): UserError {
   return new UserError(
     'candidates-all-protected',
     say`Nothing can be removed: every candidate is protected or excluded.`,
-    {
-      field: 'protect',
-      remedy: say`Protect fewer sublayers, or lower exclude.`,
-    },
+    { field: 'protect', remedy: say`Protect fewer sublayers, or lower exclude.` },
   );
 }

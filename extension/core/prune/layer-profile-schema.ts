@@ -3,7 +3,7 @@ import { calibrationSchema } from '../data/calibration-schema';
 import { described, parseDocument } from '../jobs/parse-document';
 import type { LayerProfile } from './layer-profile';
 import { modelSummarySchema } from '../models/model-summary-schema';
-import { originEntries } from '../runtime/origin-schema';
+import { originEntries } from '../runtime/origin';
 import { metricNames } from '../metrics/metrics';
 import { arithmetics, baselineNames, granularities, refineMethods, searchModes } from './options';
 import { say } from '../message';

@@ -11,8 +11,8 @@ import type { LayeredExecutor } from '../runtime/layered-executor';
 import { requireMemory } from '../runtime/memory-shares';
 import { describeOrigin } from '../runtime/origin';
 import { listCandidates } from './candidates';
-import { finishedSearch } from './refinement/finished-search';
-import type { SearchIdentity } from './refinement/finished-search';
+import { finishedSearch, SearchJournal } from './search-journal';
+import type { SearchIdentity } from './search-journal';
 import type {
   LayerProfile,
   ProfileEvaluation,
@@ -28,7 +28,6 @@ import { search } from './search';
 import type { FinishedSearch, SearchResult } from './search';
 import { shareSearch } from './shards/share-search';
 import { planScreening, searchExecutors } from './screening-copy';
-import { SearchJournal } from './search-journal';
 import { SearchProgress } from './search-progress';
 import type { SearchExecutors } from './search-rates';
 import { SearchWork } from './search-work';

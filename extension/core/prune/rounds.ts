@@ -4,7 +4,7 @@ import type { Metric } from '../metrics/metrics';
 import { least } from './least';
 import type { Scorer } from './scorer';
 import type { Slice } from '../metrics/slices';
-import { normalCdf } from '../metrics/statistics';
+import { normalCdf } from '../statistics';
 import { RoundMeasurements } from './round-measurements';
 
 /** Inputs of a round. */

@@ -1,5 +1,5 @@
 import { interRunSpearman, pairwiseSpearman, ranks } from '../data/rank-correlation';
-import { normalQuantile } from '../metrics/statistics';
+import { normalQuantile } from '../statistics';
 import { TermSample } from '../metrics/term-sample';
 import type { LogRatio } from '../metrics/term-sample';
 import type { Round, Stability } from './layer-profile';

@@ -78,6 +78,11 @@ interface Scale {
   tickFormat(count?: number): (value: number) => string;
 }
 
+const axisTitle = (text: string, x: number, y: number, degrees: number): Markup =>
+  html`<text class="title" transform="rotate(${degrees})" x="${x}" y="${y}" text-anchor="middle"
+    >${text}</text
+  >`;
+
 /** Draws one line per series, with distinct colors and dashes, and a legend below. */
 function drawLines({ caption, x, y, series }: LineChart): Markup {
   const shown = series.map((one) => ({
@@ -99,23 +104,8 @@ function drawLines({ caption, x, y, series }: LineChart): Markup {
     <svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${caption}">
       ${tickValues(up, y).map((value) => html`<line class="grid" x1="${margin.left}" x2="${width - margin.right}" y1="${round(up(value))}" y2="${round(up(value))}" /><text class="tick" x="${margin.left - 6}" y="${round(up(value) + 4)}" text-anchor="end">${upText(value)}</text>`)}
       ${tickValues(across, x).map((value) => html`<text class="tick" x="${round(across(value))}" y="${height - margin.bottom + 18}" text-anchor="middle">${acrossText(value)}</text>`)}
-      <text
-        class="title"
-        x="${(margin.left + width - margin.right) / 2}"
-        y="${height - 6}"
-        text-anchor="middle"
-      >
-        ${x.title}
-      </text>
-      <text
-        class="title"
-        transform="rotate(-90)"
-        x="${-(height - margin.bottom + margin.top) / 2}"
-        y="14"
-        text-anchor="middle"
-      >
-        ${y.title}
-      </text>
+      ${axisTitle(x.title, (margin.left + width - margin.right) / 2, height - 6, 0)}
+      ${axisTitle(y.title, -(height - margin.bottom + margin.top) / 2, 14, -90)}
       ${shown.map((one, i) => drawSeries(one, i, across, up))}
     </svg>
     <figcaption>

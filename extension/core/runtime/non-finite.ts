@@ -64,11 +64,7 @@ async function explainWeights(
     new UserError(
       'weight-not-finite',
       say`The weight contains NaN or infinity, so ${id} can't be computed.`,
-      {
-        file: tensor.file,
-        field: tensor.name,
-        remedy: damaged,
-      },
+      { file: tensor.file, field: tensor.name, remedy: damaged },
     )
   );
 }

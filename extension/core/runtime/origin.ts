@@ -1,5 +1,24 @@
 import { cpus } from 'node:os';
 import { onnxRuntimeVersion } from './device';
+import * as v from 'valibot';
+import { described } from '../jobs/parse-document';
+
+/** Entries of a document that tell its origin. */
+export const originEntries = {
+  created: described(v.string(), 'When it was made'),
+  versions: described(
+    v.object({ espalier: v.string(), onnxruntime: v.string(), node: v.string() }),
+    'What made it',
+  ),
+  machine: described(
+    v.object({
+      platform: v.string(),
+      processor: v.string(),
+      cores: v.pipe(v.number(), v.integer(), v.minValue(0)),
+    }),
+    'Where it was made',
+  ),
+};
 
 /** Time, version and machine that produced a document. */
 export interface Origin {

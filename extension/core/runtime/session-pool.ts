@@ -1,8 +1,7 @@
 import type { InferenceSession } from 'onnxruntime-node';
 import type { GraphPart } from '../models/layered-model';
 import { privateBytes } from './memory-shares';
-import { createSession } from './session';
-import { weightArenas } from './weight-arenas';
+import { createSession, weightArenas } from './session';
 import type { SessionOptions } from './session';
 
 /** Parameters of a session. */

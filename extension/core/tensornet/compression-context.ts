@@ -1,5 +1,5 @@
 import type { MachineCosts } from './costs/machine-costs';
-import type { InputStatistics } from './statistics/input-statistics';
+import type { InputStatistics } from './statistics/statistics-accumulator';
 import type { MatrixProducts } from '../linear-algebra/matrix-products';
 import type { Rows } from '../linear-algebra/matrix-source';
 import type { ModelSummary } from '../models/model-summary';

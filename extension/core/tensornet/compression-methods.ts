@@ -1,15 +1,14 @@
 import type { TensorData } from '../checkpoints/lazy-tensor';
 import { ggmlTypeNumber } from '../checkpoints/ggml-types';
 import type { WritableType } from '../checkpoints/ggml-types';
-import { fittingType } from '../checkpoints/quantize/quantizers';
+import { fittingType, roundRows, rowBytes } from '../checkpoints/quantize/quantizers';
 import { embeddingAndHeadNames } from '../models/matrix-encoding';
 import type { MatrixEncoding, ModelMatrix, EmbeddingOrHead } from '../models/matrix-encoding';
 import type { ErrorCode } from '../error-codes';
 import { UserError } from '../user-error';
-import type { MatrixWork } from './compression-context';
+import type { MatrixWork, CompressionContext } from './compression-context';
 import { isLevel, levelWords, embeddingMethods, levelType } from './compression-choice';
 import type { Compression, MethodName } from './compression-choice';
-import { byImportance, typeBytes, ggufVariants, roundToType } from './gguf-types';
 import { decompose, lowRankForm, lowRankVariants, rankForRatio } from './low-rank';
 import { bondForRatio, chooseSites, mpoVariants, prepareMpo } from './mpo-form';
 import {
@@ -23,6 +22,66 @@ import {
 } from './quantize/quantizers';
 import type { Message } from '../message';
 import { say } from '../message';
+import type { Rows } from '../linear-algebra/matrix-source';
+
+/** Variant that weights rounding by the mean square of a layer's inputs, like an importance matrix. */
+export const byImportance = 'importance';
+
+const ggufVariants: readonly string[] = ['plain', byImportance];
+
+/**
+ * Dequantized values of a matrix [out, in] after storing it as a GGUF `type`.
+ * @throws Error if `importance` has no statistics
+ */
+async function roundToType(
+  { statistics }: CompressionContext,
+  { count, length, numbers }: Rows,
+  type: WritableType,
+  variant: string,
+): Promise<MatrixEncoding<TensorData>> {
+  const importance = variant === byImportance ? meanSquares(statistics) : undefined;
+  const rounded = roundRows(type, numbers, length, importance);
+  return Promise.resolve({
+    kind: 'dense',
+    weight: { dtype: 'F32', shape: [count, length], bytes: new Uint8Array(rounded.buffer) },
+  });
+}
+
+/** Mean square of each input; 1 for inputs without data, as llama.cpp reads importance matrices. */
+function meanSquares(statistics: CompressionContext['statistics']): Float32Array {
+  if (statistics === undefined) {
+    throw new Error(`${byImportance} needs statistics of the inputs`);
+  }
+  const {
+    gram: { size, numbers },
+    count,
+  } = statistics;
+  return Float32Array.from({ length: size }, (_, i) =>
+    count > 0 ? (numbers[i * size + i] ?? 0) / count : 1,
+  );
+}
+
+/** Bytes of a matrix stored as a type. */
+function typeBytes(
+  { out, in: inputs }: Pick<ModelMatrix, 'out' | 'in'>,
+  type: WritableType,
+): number {
+  return out * rowBytes(type, inputs);
+}
+
+/** Compresses a matrix to a level, for methods whose levels share nothing. */
+const byLevel =
+  (
+    compress: (
+      context: CompressionContext,
+      matrix: Rows,
+      level: number,
+      variant: string,
+    ) => Promise<MatrixEncoding<TensorData>>,
+  ): CompressionMethod['prepare'] =>
+  ({ context, matrix }, variant) =>
+  async ({ level }) =>
+    compress(context, matrix, level, variant);
 
 /** Sizes of a matrix. */
 export type MatrixSizes = Pick<ModelMatrix, 'out' | 'in'>;
@@ -129,10 +188,7 @@ export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>>
     // One scale per output is faster for many rows.
     levels: () => [defaultBlockSize, 0],
     defaultLevel: () => defaultBlockSize,
-    prepare:
-      ({ context, matrix }, variant) =>
-      async ({ level }) =>
-        compressInt8(context, matrix, level, variant),
+    prepare: byLevel(compressInt8),
   },
   int4: {
     variants: blockVariants,
@@ -142,10 +198,7 @@ export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>>
     tokensPerInput: 0,
     levels: blockSizesFor,
     defaultLevel: () => defaultBlockSize,
-    prepare:
-      ({ context, matrix }, variant) =>
-      async ({ level }) =>
-        compressInt4(context, matrix, level, variant),
+    prepare: byLevel(compressInt4),
   },
   gguf: {
     variants: ggufVariants,
@@ -157,10 +210,9 @@ export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>>
     defaultLevel: (layer) => fittingNumber(layer, defaultGgufType),
     fittingLevel: (layer, level) => fittingNumber(layer, levelType(level)),
     bytes: (layer, level) => typeBytes(layer, levelType(level)),
-    prepare:
-      ({ context, matrix }, variant) =>
-      async ({ level }) =>
-        roundToType(context, matrix, levelType(level), variant),
+    prepare: byLevel(async (context, matrix, level, variant) =>
+      roundToType(context, matrix, levelType(level), variant),
+    ),
   },
 };
 

@@ -25,11 +25,7 @@ export function denseEmbeddingOrHead(
     throw new UserError(
       matrices.length === 0 ? 'embedding-missing' : 'embedding-compressed-already',
       problem,
-      {
-        file: model.summary.path,
-        field: place,
-        remedy: say`Leave it out.`,
-      },
+      { file: model.summary.path, field: place, remedy: say`Leave it out.` },
     );
   }
   return dense;

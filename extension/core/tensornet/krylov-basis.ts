@@ -208,9 +208,7 @@ async function orthonormal(
     throw new UserError(
       'matrix-overflow',
       say`The values of the matrix are too large for float32 matmuls.`,
-      {
-        remedy: say`Leave this layer unchanged.`,
-      },
+      { remedy: say`Leave this layer unchanged.` },
     );
   }
   let lower = await choleskyBlocked(products, copyMatrix(gram));

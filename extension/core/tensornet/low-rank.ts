@@ -2,7 +2,7 @@ import type { TensorData } from '../checkpoints/lazy-tensor';
 import type { LinearLayer, LowRankEncoding, MatrixEncoding } from '../models/matrix-encoding';
 import type { QuantizerName } from './compression-choice';
 import type { CompressionContext, MatrixWork } from './compression-context';
-import { covarianceWeights, scaledWeights } from './statistics/input-statistics';
+import { covarianceWeights, scaledWeights } from './statistics/statistics-accumulator';
 import type { Rows } from '../linear-algebra/matrix-source';
 import { quantizeFactor } from './quantize/quantizers';
 import { firstRows, randomizedSvd } from './randomized-svd';

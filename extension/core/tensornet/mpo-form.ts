@@ -3,7 +3,7 @@ import type { MatrixEncoding, MpoEncoding } from '../models/matrix-encoding';
 import type { Compression, SiteChoice } from './compression-choice';
 import type { CompressionContext, MatrixWork } from './compression-context';
 import { chooseMpoRun } from './costs/machine-costs';
-import { inputScales } from './statistics/input-statistics';
+import { inputScales } from './statistics/statistics-accumulator';
 import { tensorize, bondFor, bondSizes, factorize } from './mpo';
 import { float32Data, floatData, scaleColumns } from './tensor-values';
 import type { SiteSizes } from './mpo';

@@ -164,10 +164,7 @@ function checkSites(name: string, { count, length }: Rows, sites: SiteSizes, bon
     throw new UserError(
       'bond-dimension-invalid',
       say`A bond dimension must be an integer of at least 1, not ${bond}.`,
-      {
-        field: name,
-        remedy: undefined,
-      },
+      { field: name, remedy: undefined },
     );
   }
 }

@@ -6,9 +6,8 @@ import type { GraphNode } from '../models/onnx/graph-index';
 import { ValueShapes } from '../models/onnx/values/value-shapes';
 import { ValueTypes } from '../models/onnx/values/value-types';
 import { UserError } from '../user-error';
-import { Emitted } from './gradients/emitted';
+import { Emitted, NodeGradient } from './gradients/node-gradient';
 import { matchGelu, elementwiseRules } from './gradients/elementwise';
-import { NodeGradient } from './gradients/node-gradient';
 import { say } from '../message';
 import { convolutionRules } from './gradients/convolution';
 import { indexingRules } from './gradients/indexing';
@@ -117,10 +116,7 @@ function emitGradients(
       throw new UserError(
         'gradient-unsupported',
         say`Gradients flow only through its first output.`,
-        {
-          field: nodeName(node),
-          remedy: say`Export the model in basic ONNX operators.`,
-        },
+        { field: nodeName(node), remedy: say`Export the model in basic ONNX operators.` },
       );
     }
     const emitters = requireRule(node)(new NodeGradient(graph, node, facts, emitted, gradients));

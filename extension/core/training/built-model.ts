@@ -3,10 +3,9 @@ import type { Dimension, Value } from '../onnx/graph-builder';
 import { elementCount } from '../checkpoints/lazy-tensor';
 import { floatTensor } from '../runtime/tensors';
 import type { Tensor } from '../runtime/tensors';
-import { once } from './gradients/emitted';
-import { drawParameter } from './initialization';
-import type { Initialization } from './initialization';
-import type { Layer, LayerContext } from './layers';
+import { once } from './gradients/node-gradient';
+import { drawParameter } from './layers';
+import type { Initialization, Layer, LayerContext } from './layers';
 import { dropoutKey } from './trainable-model';
 import type { ForwardGraph, Mode, Parameter, TrainableModel } from './trainable-model';
 

@@ -11,7 +11,7 @@ import {
   AttributeProtoSchema,
 } from '../onnx/proto/onnx_pb';
 import { floatAttribute } from '../models/onnx/graph-index';
-import { emitRunningStatistics, emitScratch } from './batch-norm';
+import { emitRunningStatistics, emitScratch } from './layers';
 
 /** A trainable weight of a graph. */
 export interface TrainableWeight extends Parameter {

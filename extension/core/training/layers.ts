@@ -2,9 +2,7 @@ import { DataType, float } from '../onnx/graph-builder';
 import type { Attribute, Dimension, GraphBuilder, Value } from '../onnx/graph-builder';
 import { activations } from '../models/parts/activations';
 import { UserError } from '../user-error';
-import { emitTrainingBatchNorm } from './batch-norm';
 import { emitDropout } from './dropout';
-import type { Initialization } from './initialization';
 import type { ShapedValue } from './losses';
 import type { Mode } from './trainable-model';
 import { say } from '../message';
@@ -41,9 +39,7 @@ function known(size: Dimension | undefined, what: Message): number {
     throw new UserError(
       'layer-size-unknown',
       say`The ${what} of a layer's input must be a number, not ${String(size)}.`,
-      {
-        remedy: say`Leave only the batch size dynamic.`,
-      },
+      { remedy: say`Leave only the batch size dynamic.` },
     );
   }
   return size;
@@ -144,9 +140,7 @@ function windows(size: number, extent: number, stride: number, padding: number):
     throw new UserError(
       'window-too-large',
       say`A window of ${extent} does not fit an image of ${size}.`,
-      {
-        remedy: say`Use a smaller window, or fewer layers that shrink the image.`,
-      },
+      { remedy: say`Use a smaller window, or fewer layers that shrink the image.` },
     );
   }
   return count;
@@ -311,9 +305,7 @@ export function attention(options: AttentionOptions): Layer {
       throw new UserError(
         'heads-not-divisible',
         say`${heads} heads don't divide a width of ${width}.`,
-        {
-          remedy: say`Choose a number of heads that divides it.`,
-        },
+        { remedy: say`Choose a number of heads that divides it.` },
       );
     }
     const xavier = (fanIn: number, fanOut: number): Initialization => ({
@@ -349,4 +341,111 @@ function emitMask({ graph, sizes }: LayerContext, x: ShapedValue): Value {
   const square = graph.op('Concat', [length, length], { axis: 0 });
   const full = graph.op('Expand', [graph.scalar(-1e9), square]);
   return graph.op('Trilu', [full, graph.ints([1], [])], { upper: 1 });
+}
+
+/** Distribution of a parameter's initial values. */
+export type Initialization =
+  /** Uniform within ±√(3 · gain² / fanIn), gain² = 2 for ReLU (He et al. 2015); PyTorch uses 1/3. */
+  | { readonly kind: 'kaiming-uniform'; readonly fanIn: number; readonly gainSquared: number }
+  | { readonly kind: 'kaiming-normal'; readonly fanIn: number; readonly gainSquared: number }
+  /** Uniform within ±√(6 / (fanIn + fanOut)) (Glorot and Bengio 2010, eq. 16). */
+  | { readonly kind: 'xavier-uniform'; readonly fanIn: number; readonly fanOut: number }
+  | { readonly kind: 'normal'; readonly deviation: number }
+  | { readonly kind: 'constant'; readonly value: number };
+
+/**
+ * Draws `count` values that depend on seed and name only, so adding a layer doesn't change the values of the others.
+ */
+export function drawParameter(
+  how: Initialization,
+  count: number,
+  seed: number,
+  name: string,
+): Float32Array {
+  const uniform = generator(seed, name);
+  const numbers = (draw: () => number): Float32Array => Float32Array.from({ length: count }, draw);
+  const within = (bound: number) => (): number => bound * (2 * uniform() - 1);
+  const normal = (deviation: number) => (): number =>
+    deviation * Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
+  switch (how.kind) {
+    case 'kaiming-uniform':
+      return numbers(within(Math.sqrt((3 * how.gainSquared) / how.fanIn)));
+    case 'kaiming-normal':
+      return numbers(normal(Math.sqrt(how.gainSquared / how.fanIn)));
+    case 'xavier-uniform':
+      return numbers(within(Math.sqrt(6 / (how.fanIn + how.fanOut))));
+    case 'normal':
+      return numbers(normal(how.deviation));
+    case 'constant':
+      return numbers(() => how.value);
+  }
+}
+
+/** Numbers in [0, 1): SplitMix32 from an FNV-1a hash of seed and name. */
+function generator(seed: number, name: string): () => number {
+  let state = 0x811c9dc5;
+  for (const byte of new TextEncoder().encode(`${seed}:${name}`)) {
+    state = Math.imul(state ^ byte, 0x01000193);
+  }
+  return () => {
+    state = (state + 0x9e3779b9) | 0;
+    let x = Math.imul(state ^ (state >>> 16), 0x21f0aaad);
+    x = Math.imul(x ^ (x >>> 15), 0x735a2d97);
+    return ((x ^ (x >>> 15)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** Running statistics of a batch norm, [channels] each. */
+interface RunningStatistics {
+  readonly mean: Value;
+  readonly variance: Value;
+}
+
+/**
+ * Copies of the running statistics for a batch norm in training mode with momentum 0, which then returns the statistics
+ * of the batch. ONNX Runtime overwrites the inputs of a batch norm, even graph inputs, so nothing else may read them.
+ */
+export function emitScratch(graph: GraphBuilder, { mean, variance }: RunningStatistics): Value[] {
+  return [mean, variance].map((value) => graph.op('Mul', [value, graph.scalar(0)]));
+}
+
+/**
+ * Emits the running statistics after a step as in PyTorch: momentum · old + (1 − momentum) · new, with the unbiased
+ * variance.
+ */
+export function emitRunningStatistics(
+  graph: GraphBuilder,
+  x: Value,
+  old: RunningStatistics,
+  batch: RunningStatistics,
+  momentum: number,
+): RunningStatistics {
+  const count = (value: Value): Value =>
+    graph.op('Cast', [graph.op('Size', [value])], { to: DataType.FLOAT });
+  const number = graph.op('Div', [count(x), count(batch.variance)]);
+  const others = graph.op('Max', [graph.op('Sub', [number, graph.scalar(1)]), graph.scalar(1)]);
+  const unbiased = graph.op('Mul', [batch.variance, graph.op('Div', [number, others])]);
+  const moved = (from: Value, to: Value): Value =>
+    graph.op('Add', [
+      graph.op('Mul', [from, graph.scalar(momentum)]),
+      graph.op('Mul', [to, graph.scalar(1 - momentum)]),
+    ]);
+  return { mean: moved(old.mean, batch.mean), variance: moved(old.variance, unbiased) };
+}
+
+/** Emits batch norm with the statistics of the batch, and the updated running statistics. */
+function emitTrainingBatchNorm(
+  graph: GraphBuilder,
+  x: Value,
+  { scale, bias }: { readonly scale: Value; readonly bias: Value },
+  old: RunningStatistics,
+  { epsilon, momentum }: { readonly epsilon: number; readonly momentum: number },
+): { y: Value; next: RunningStatistics } {
+  const [y = '', mean = '', variance = ''] = graph.ops(
+    'BatchNormalization',
+    [x, scale, bias, ...emitScratch(graph, old)],
+    3,
+    { epsilon: float(epsilon), momentum: float(0), training_mode: 1 },
+  );
+  return { y, next: emitRunningStatistics(graph, x, old, { mean, variance }, momentum) };
 }

@@ -164,11 +164,7 @@ function findWeights(file: OnnxFile, index: GraphIndex): TrainableWeight[] {
       throw new UserError(
         'weights-half-precision',
         say`Weights in half precision cannot be trained.`,
-        {
-          file: file.path,
-          field: name,
-          remedy: say`Export the model in float32.`,
-        },
+        { file: file.path, field: name, remedy: say`Export the model in float32.` },
       );
     }
     const trained = dataType === float32 && used;

@@ -101,11 +101,7 @@ export function partModel(
     throw new UserError(
       'output-not-float32',
       say`Its output is not float32, so it cannot be trained.`,
-      {
-        file: path,
-        field: output.value,
-        remedy: say`Export the model in float32.`,
-      },
+      { file: path, field: output.value, remedy: say`Export the model in float32.` },
     );
   }
   const isExternal = ({ dataLocation }: TensorProto): boolean =>

@@ -1,4 +1,4 @@
 /** Preview of config.json or of a GGUF header; a separate bundle that the first heatmap loads. */
-export { readConfigText } from '../../core/checkpoints/config-text';
-export { previewPruned } from '../../core/export/hugging-face/preview-config';
+export { readConfigText } from '../../core/checkpoints/model-folder';
+export { previewPruned } from '../../core/export/preview-file';
 export { diffLines } from './line-diff';

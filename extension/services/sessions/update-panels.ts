@@ -2,7 +2,7 @@ import { l10n } from 'vscode';
 import type { Drift } from '../../core/evaluate/drift';
 import type { Evaluation } from '../../core/evaluate/evaluation';
 import { removeStale } from '../../core/jobs/partial';
-import type { PanelUpdates } from '../../core/operations/panel-updates';
+import type { PanelUpdates } from '../../core/operations/presentation';
 import { resolvePatches } from '../../core/pipelines/patching/planned-patches';
 import type { Plan } from '../../core/plans/plan';
 import { bundledText } from '../../core/prune/layer-profile';

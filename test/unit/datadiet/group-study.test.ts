@@ -9,9 +9,10 @@ import { emitGradientGram } from '../../../extension/core/datadiet/scores/gradie
 import {
   contiguousGroups,
   studyGroups,
+  kernelVelocity,
+  TangentKernel,
 } from '../../../extension/core/datadiet/subsets/group-study';
 import { bareScores } from '../../../extension/core/datadiet/scores/score-document';
-import { kernelVelocity, TangentKernel } from '../../../extension/core/datadiet/tangent-kernel';
 import { defaultTraining } from '../../../extension/core/datadiet/training/training-settings';
 import { unattended } from '../../../extension/core/jobs/job';
 import { createSession } from '../../../extension/core/runtime/session';

@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { labelIssues } from '../../../extension/core/datadiet/scores/run-summary';
-import { auroc, flipLabels } from '../../../extension/core/datadiet/subsets/label-noise';
 import {
+  auroc,
+  flipLabels,
   holdOut,
   policies,
   selectExamples,

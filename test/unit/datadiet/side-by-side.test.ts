@@ -7,7 +7,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { runDiet } from '../../../extension/core/datadiet/subsets/diet-experiment';
 import type { DietRequest } from '../../../extension/core/datadiet/subsets/diet-experiment';
 import { scoreDataset } from '../../../extension/core/datadiet/scores/score-dataset';
-import type { ScoreRequest } from '../../../extension/core/datadiet/scores/scoring-job';
+import type { ScoreRequest } from '../../../extension/core/datadiet/scores/run-summary';
 import { shareSeeds } from '../../../extension/core/datadiet/training/side-by-side';
 import type { Seeds, SeedSharing } from '../../../extension/core/datadiet/training/side-by-side';
 import { trainModels } from '../../../extension/core/datadiet/training/train-models';

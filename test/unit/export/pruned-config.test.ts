@@ -9,7 +9,7 @@ import { architectures } from '../../../extension/core/models/transformer/archit
 import type { ModelSummary, SublayerKind } from '../../../extension/core/models/model-summary';
 import { modelingClasses } from '../../../extension/core/export/hugging-face/modeling-classes';
 import { modelingFile } from '../../../extension/core/export/hugging-face/modeling-file';
-import { previewPrunedConfig } from '../../../extension/core/export/hugging-face/preview-config';
+import { previewPrunedConfig } from '../../../extension/core/export/preview-file';
 import {
   describeLoading,
   rewriteConfig,

@@ -5,7 +5,7 @@ import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
 import { openSafetensors } from '../../../extension/core/checkpoints/safetensors';
 import { layOutChanges } from '../../../extension/core/export/changes';
 import { modelingFile } from '../../../extension/core/export/hugging-face/modeling-file';
-import { previewPrunedConfig } from '../../../extension/core/export/hugging-face/preview-config';
+import { previewPrunedConfig } from '../../../extension/core/export/preview-file';
 import { explainNoModelingFile } from '../../../extension/core/export/hugging-face/why-no-modeling-file';
 import type { Refusal } from '../../../extension/core/models/capability';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';

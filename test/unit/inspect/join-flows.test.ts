@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { describeFlow } from '../../../extension/core/inspect/flow/diagrams';
+import { describeFlow, joinFlows } from '../../../extension/core/inspect/flow/diagrams';
 import { everyItem, isGroup } from '../../../extension/core/inspect/flow/flow-document';
 import type { Flow, FlowItem } from '../../../extension/core/inspect/flow/flow-document';
-import { joinFlows } from '../../../extension/core/inspect/flow/join-flows';
 import { layOut } from '../../../extension/core/inspect/flow/lay-out';
 import { verbatim } from '../../../extension/core/message';
 import { fixture } from '../fixtures';

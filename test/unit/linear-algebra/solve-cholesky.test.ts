@@ -3,7 +3,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { seededRandom, standardNormal } from '../../../extension/core/data/random';
 import { MatrixProducts } from '../../../extension/core/linear-algebra/matrix-products';
 import { cholesky, invertLower } from '../../../extension/core/linear-algebra/small-matrix';
-import { solveCholesky } from '../../../extension/core/linear-algebra/solve-cholesky';
+import { solveCholesky } from '../../../extension/core/linear-algebra/ridge';
 
 const products = new MatrixProducts('cpu', 0);
 afterAll(async () => products.dispose());

@@ -1,11 +1,13 @@
 import { Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../../extension/core/data/random';
-import { emitChunkedRecurrence } from '../../../extension/core/models/parts/mixers/chunked-recurrence';
+import {
+  emitChunkedRecurrence,
+  emitRecurrence,
+} from '../../../extension/core/models/parts/mixers/chunked-recurrence';
 import type { MixerInput } from '../../../extension/core/models/parts/mixers/mixer-kind';
 import type { SublayerCache } from '../../../extension/core/models/model-emitter';
 import { emitSequence, emitAsRows } from '../../../extension/core/models/parts/mixers/pieces';
-import { emitRecurrence } from '../../../extension/core/models/parts/mixers/recurrence';
 import { DataType, GraphBuilder } from '../../../extension/core/onnx/graph-builder';
 import { relativeError } from '../fixtures';
 import { openSession } from '../whole-session';

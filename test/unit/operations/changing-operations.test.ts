@@ -11,7 +11,7 @@ import type { OperationContext } from '../../../extension/core/operations/operat
 import { patch } from '../../../extension/core/operations/patch';
 import { repair } from '../../../extension/core/operations/repair';
 import { defaultFitting } from '../../../extension/core/symbolic/patch/fit-branch';
-import { defaultPatchLimits } from '../../../extension/core/symbolic/patch/found-graphs';
+import { defaultPatchLimits } from '../../../extension/core/symbolic/patch/compete';
 import {
   repairEfforts,
   defaultRepair,

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ModelCache } from '../../../extension/core/models/model-cache';
 import { asSetting, buildRequest } from '../../../extension/core/operations/build-request';
-import { checkModels } from '../../../extension/core/operations/check-models';
+import { checkModels } from '../../../extension/core/operations/estimate';
 import type { AnyOperation } from '../../../extension/core/operations/operation';
 import { operations } from '../../../extension/core/operations/operations';
 import type { OperationId } from '../../../extension/core/operations/operations';

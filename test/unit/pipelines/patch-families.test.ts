@@ -10,7 +10,7 @@ import { openModel, openModelFiles } from '../../../extension/core/models/open-m
 import type { SymbolicPatch } from '../../../extension/core/models/patch/symbolic-patch';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { floatsIn, floatTensor } from '../../../extension/core/runtime/tensors';
-import { patchLibrary } from '../../../extension/core/symbolic/patch/found-graphs';
+import { patchLibrary } from '../../../extension/core/symbolic/patch/compete';
 import {
   encoderFixture,
   encoderGolden,

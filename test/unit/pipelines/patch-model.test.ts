@@ -13,7 +13,7 @@ import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import type { JobContext } from '../../../extension/core/jobs/job';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { patchKinds } from '../../../extension/core/symbolic/patch/contestants';
-import { patchLibrary } from '../../../extension/core/symbolic/patch/found-graphs';
+import { patchLibrary } from '../../../extension/core/symbolic/patch/compete';
 import { makeRandomModel } from '../random-model';
 import type { RandomModelShape } from '../random-model';
 import { relativeError } from '../fixtures';

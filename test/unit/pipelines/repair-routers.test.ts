@@ -10,7 +10,7 @@ import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import type { JobContext } from '../../../extension/core/jobs/job';
 import { storeComputed } from '../../../extension/core/models/encodings/store-encodings';
 import { openModelFiles } from '../../../extension/core/models/open-model';
-import { routerLayers } from '../../../extension/core/models/router-layers';
+import { routerLayers } from '../../../extension/core/models/layered-model';
 import { repairModel } from '../../../extension/core/pipelines/compression/repair-model';
 import type {
   RepairRequest,

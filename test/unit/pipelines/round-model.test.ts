@@ -15,7 +15,7 @@ import { openModel, openModelFiles } from '../../../extension/core/models/open-m
 import { writeModel } from '../../../extension/core/pipelines/write-model';
 import type { WriteRequest } from '../../../extension/core/pipelines/write-model';
 import { idsIn } from '../../../extension/core/models/model-input';
-import { defaultDistillation } from '../../../extension/core/tensornet/repair/distill-settings';
+import { defaultDistillation } from '../../../extension/core/tensornet/repair/repair-settings';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { makeRandomModel, randomModelVocabulary } from '../random-model';
 import { runCli } from '../cli/run-cli';

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { elementCount } from '../../../extension/core/checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../../extension/core/checkpoints/lazy-tensor';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
-import { packedUnit } from '../../../extension/core/models/width-pruning/packed-cuts';
+import { packedUnit } from '../../../extension/core/models/width-pruning/weight-cuts';
 import { describeWidthPruned } from '../../../extension/core/models/width-pruning/describe-width-pruned';
 import {
   formatRanges,

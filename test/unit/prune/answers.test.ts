@@ -2,7 +2,7 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { modelInputSchema, portableInput } from '../../../extension/core/distribute/input-schema';
+import { modelInputSchema, portableInput } from '../../../extension/core/distribute/work-item';
 import type { AnsweredIds } from '../../../extension/core/models/model-input';
 import { judgeModels } from '../../../extension/core/evaluate/evaluate-models';
 import { loadAnswers } from '../../../extension/core/data/model-inputs';

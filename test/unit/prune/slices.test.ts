@@ -1,10 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { listCandidates } from '../../../extension/core/prune/candidates';
-import {
-  normalCdf,
-  normalQuantile,
-  studentQuantile,
-} from '../../../extension/core/metrics/statistics';
+import { normalCdf, normalQuantile, studentQuantile } from '../../../extension/core/statistics';
 import type { BlockTerms } from '../../../extension/core/metrics/slices';
 import { TrajectoryScorer } from '../../../extension/core/prune/trajectory-scorer';
 import { fixture } from '../fixtures';

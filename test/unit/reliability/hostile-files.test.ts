@@ -18,7 +18,7 @@ import { findModels } from '../../../extension/core/models/find-models';
 import { ModelCache } from '../../../extension/core/models/model-cache';
 import { openModelFiles } from '../../../extension/core/models/open-model';
 import type { OperationContext } from '../../../extension/core/operations/operation';
-import { watchingModels } from '../../../extension/core/operations/watch-models';
+import { watchingModels } from '../../../extension/core/operations/run-operation';
 import { readManifest } from '../../../extension/core/pipelines/manifest-file';
 import { UserError } from '../../../extension/core/user-error';
 import { fixture } from '../fixtures';

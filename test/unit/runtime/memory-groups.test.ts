@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { expect, it, vi } from 'vitest';
-import type * as procFile from '../../../extension/core/proc-file';
+import type * as procFile from '../../../extension/core/regular-file';
 import {
   memoryGroups,
   roomUnderLimit,
@@ -10,7 +10,7 @@ import { temporaryFolder } from '../temporary-folder';
 
 const system = vi.hoisted(() => ({ folder: '' }));
 
-vi.mock('../../../extension/core/proc-file', async (original) => {
+vi.mock('../../../extension/core/regular-file', async (original) => {
   const { readSystemFile } = await original<typeof procFile>();
   const read = (path: string): string | undefined => readSystemFile(`${system.folder}${path}`);
   return { readSystemFile: read, readProc: (name: string) => read(`/proc/${name}`) };

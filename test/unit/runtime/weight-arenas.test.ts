@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { weightArenas } from '../../../extension/core/runtime/weight-arenas';
+import { weightArenas } from '../../../extension/core/runtime/session';
 
 it('two sizes that take turns are allocated once; one of another model takes the place of the oldest', () => {
   weightArenas.clear();

@@ -11,7 +11,7 @@ import {
 } from '../../../extension/core/operations/questions/check-plan';
 import { chooseLayers } from '../../../extension/core/operations/questions/choose-layers';
 import { compareModels } from '../../../extension/core/inspect/compare-models';
-import { describeModel } from '../../../extension/core/inspect/describe-model';
+import { describeModel, writeStructure } from '../../../extension/core/inspect/describe-model';
 import { Diagrams } from '../../../extension/core/inspect/flow/diagrams';
 import { tensorStatistics } from '../../../extension/core/inspect/tensor-statistics';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
@@ -23,7 +23,6 @@ import { describeWidthPruned } from '../../../extension/core/models/width-prunin
 import { hasChatTemplate } from '../../../extension/core/data/chat-template';
 import { reportMarkdown } from '../../../extension/core/operations/report';
 import { offerSizes } from '../../../extension/core/operations/size-choices';
-import { writeStructure } from '../../../extension/core/operations/questions/export-structure';
 import { showDocument } from '../../../extension/core/documents/document-types';
 import { viewEvolution } from '../../../extension/core/symbolic/evolution/evolution-view';
 import { RequestCancelled } from '../../../extension/services/worker/worker-errors';

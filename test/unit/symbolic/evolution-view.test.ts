@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { unattended } from '../../../extension/core/jobs/job';
-import { evaluateProgram } from '../../../extension/core/symbolic/evaluation/evaluate-program';
-import { Machine } from '../../../extension/core/symbolic/evaluation/machine';
+import { evaluateProgram, Machine } from '../../../extension/core/symbolic/evaluation/machine';
 import { viewEvolution } from '../../../extension/core/symbolic/evolution/evolution-view';
 import type { EvolutionState } from '../../../extension/core/symbolic/evolution/evolution-view';
 import { evolve } from '../../../extension/core/symbolic/evolution/evolve';

@@ -1,19 +1,19 @@
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../../extension/core/data/random';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
-import { Machine } from '../../../extension/core/symbolic/evaluation/machine';
-import { evaluateProgram } from '../../../extension/core/symbolic/evaluation/evaluate-program';
-import { evolve, graphName } from '../../../extension/core/symbolic/evolution/evolve';
+import { Machine, evaluateProgram } from '../../../extension/core/symbolic/evaluation/machine';
+import {
+  evolve,
+  graphName,
+  correlation,
+  expectedBestScore,
+  describeSpread,
+} from '../../../extension/core/symbolic/evolution/evolve';
 import type {
   EvolutionEvent,
   TrainingOrder,
 } from '../../../extension/core/symbolic/evolution/evolve';
 import type { EvolutionSettings } from '../../../extension/core/symbolic/evolution/gssnn-document';
-import {
-  correlation,
-  expectedBestScore,
-  describeSpread,
-} from '../../../extension/core/symbolic/evolution/spread';
 import { graphToJson } from '../../../extension/core/symbolic/random-graph';
 import type { SymbolicGraph } from '../../../extension/core/models/patch/symbolic-graph';
 import { parseProgram } from '../../../extension/core/symbolic/language/parse-term';

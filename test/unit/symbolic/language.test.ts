@@ -1,8 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../../extension/core/data/random';
-import { evaluateProgram } from '../../../extension/core/symbolic/evaluation/evaluate-program';
-import { Machine } from '../../../extension/core/symbolic/evaluation/machine';
+import { evaluateProgram, Machine } from '../../../extension/core/symbolic/evaluation/machine';
 import type { SymbolicGraph } from '../../../extension/core/models/patch/symbolic-graph';
 import { graphToJson } from '../../../extension/core/symbolic/random-graph';
 import { inferType } from '../../../extension/core/symbolic/language/infer-type';
@@ -18,7 +17,7 @@ import { parseProgram, parseTerm } from '../../../extension/core/symbolic/langua
 import { Rejection } from '../../../extension/core/symbolic/language/rejection';
 import { printTerm, termSize } from '../../../extension/core/symbolic/language/term';
 import type { Term } from '../../../extension/core/symbolic/language/term';
-import { printType } from '../../../extension/core/symbolic/language/type';
+import { printType } from '../../../extension/core/symbolic/language/primitives';
 import { randomPrograms } from './random-programs';
 import { referenceGraph } from './reference-interpreter';
 import { archivedLibrary, archivedVectors, primitiveVectors } from './vectors';

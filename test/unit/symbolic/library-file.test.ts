@@ -6,7 +6,7 @@ import {
   parseLibrary,
   readLibrary,
 } from '../../../extension/core/symbolic/language/library-file';
-import { printType } from '../../../extension/core/symbolic/language/type';
+import { printType } from '../../../extension/core/symbolic/language/primitives';
 import { UserError } from '../../../extension/core/user-error';
 import { temporaryFolder } from '../temporary-folder';
 import { archivedLibrary } from './vectors';

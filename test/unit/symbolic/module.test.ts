@@ -6,7 +6,11 @@ import { DataType } from '../../../extension/core/onnx/graph-builder';
 import { createSession } from '../../../extension/core/runtime/session';
 import { floatTensor } from '../../../extension/core/runtime/tensors';
 import type { SymbolicGraph } from '../../../extension/core/models/patch/symbolic-graph';
-import { graphModule, createNetwork } from '../../../extension/core/symbolic/module/network';
+import {
+  graphModule,
+  createNetwork,
+  networkSizes,
+} from '../../../extension/core/symbolic/module/network';
 import {
   choiceIndices,
   fits,
@@ -14,15 +18,13 @@ import {
   slotPlace,
   slotCount,
 } from '../../../extension/core/models/patch/graph-slots';
-import type { Head } from '../../../extension/core/symbolic/module/network';
-import { networkSizes } from '../../../extension/core/symbolic/module/network-sizes';
-import type { NetworkSize } from '../../../extension/core/symbolic/module/network-sizes';
+import type { Head, NetworkSize } from '../../../extension/core/symbolic/module/network';
 import { trainNetwork } from '../../../extension/core/symbolic/module/train-network';
 import { randomGraph } from '../../../extension/core/symbolic/random-graph';
 import { drawSplits } from '../../../extension/core/symbolic/raven/splits';
 import { backward } from '../../../extension/core/training/backward';
 import { BuiltModel } from '../../../extension/core/training/built-model';
-import { exportedOutput, exportModel } from '../../../extension/core/training/export-model';
+import { exportedOutput, exportModel } from '../../../extension/core/training/checkpoint';
 import { Random } from '../training/random';
 import { plainModule, plainNetwork } from './plain-network';
 import type { Weights } from './plain-network';

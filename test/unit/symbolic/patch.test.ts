@@ -6,16 +6,18 @@ import type { Rows } from '../../../extension/core/linear-algebra/matrix-source'
 import { ridge } from '../../../extension/core/linear-algebra/ridge';
 import { patchTensorShapes } from '../../../extension/core/models/patch/symbolic-patch';
 import { floatsIn, floatTensor } from '../../../extension/core/runtime/tensors';
-import { branchModel, runBranch } from '../../../extension/core/symbolic/patch/branch-run';
+import {
+  branchModel,
+  runBranch,
+  fitBranch,
+} from '../../../extension/core/symbolic/patch/fit-branch';
 import {
   createContestants,
   contestantLayers,
 } from '../../../extension/core/symbolic/patch/contestants';
 import type { Contestant } from '../../../extension/core/symbolic/patch/contestants';
-import { fitBranch } from '../../../extension/core/symbolic/patch/fit-branch';
-import { findGraphs, patchLibrary } from '../../../extension/core/symbolic/patch/found-graphs';
-import { evaluateProgram } from '../../../extension/core/symbolic/evaluation/evaluate-program';
-import { Machine } from '../../../extension/core/symbolic/evaluation/machine';
+import { findGraphs, patchLibrary } from '../../../extension/core/symbolic/patch/compete';
+import { evaluateProgram, Machine } from '../../../extension/core/symbolic/evaluation/machine';
 import { initialLibrary } from '../../../extension/core/symbolic/language/library';
 import { parseProgram } from '../../../extension/core/symbolic/language/parse-term';
 

@@ -9,9 +9,12 @@ import {
   matrixTypes,
 } from '../../../extension/core/symbolic/raven/matrix-types';
 import type { MatrixKind } from '../../../extension/core/symbolic/raven/matrix-types';
-import { drawRaven, baselineAccuracies } from '../../../extension/core/symbolic/raven/raven-data';
+import {
+  drawRaven,
+  baselineAccuracies,
+  renderMatrix,
+} from '../../../extension/core/symbolic/raven/raven-data';
 import type { RavenExample, RavenMode } from '../../../extension/core/symbolic/raven/raven-data';
-import { renderMatrix } from '../../../extension/core/symbolic/raven/render';
 import { placesRange, startRange } from '../../../extension/core/symbolic/raven/rules';
 import type { Rule } from '../../../extension/core/symbolic/raven/rules';
 

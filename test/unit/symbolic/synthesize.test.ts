@@ -12,7 +12,7 @@ import type { SynthesisResult } from '../../../extension/core/symbolic/evolution
 import { readLibrary } from '../../../extension/core/symbolic/language/library-file';
 import { parseProgram } from '../../../extension/core/symbolic/language/parse-term';
 import { drawSplits } from '../../../extension/core/symbolic/raven/splits';
-import { exportedOutput } from '../../../extension/core/training/export-model';
+import { exportedOutput } from '../../../extension/core/training/checkpoint';
 import { InProcessEngine } from '../distribute/in-process-engine';
 import { temporaryFolder } from '../temporary-folder';
 import { inEnglish } from '../../../extension/core/message';

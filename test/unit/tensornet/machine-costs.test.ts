@@ -4,14 +4,18 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { encodingFlops } from '../../../extension/core/models/encodings/encoding-facts';
 import type { MatrixEncoding, MpoEncoding } from '../../../extension/core/models/matrix-encoding';
-import { fitRates, predictTime } from '../../../extension/core/tensornet/costs/fit-rates';
-import { kernelNames, encodingWork } from '../../../extension/core/tensornet/costs/kernels';
 import {
   chooseMpoRun,
   explainMpoRun,
   machineCosts,
   predictMilliseconds,
 } from '../../../extension/core/tensornet/costs/machine-costs';
+import {
+  encodingWork,
+  fitRates,
+  kernelNames,
+  predictTime,
+} from '../../../extension/core/tensornet/costs/kernels';
 import { measureCosts, unlikeCopy } from '../../../extension/core/tensornet/costs/measure-costs';
 import { temporaryFolder } from '../temporary-folder';
 import { machine } from './machines';

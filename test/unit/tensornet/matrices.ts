@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { seededRandom, standardNormal } from '../../../extension/core/data/random';
 import { storeEncodings } from '../../../extension/core/models/encodings/store-encodings';
 import type { LinearLayer } from '../../../extension/core/models/matrix-encoding';
-import type { InputStatistics } from '../../../extension/core/tensornet/statistics/input-statistics';
+import type { InputStatistics } from '../../../extension/core/tensornet/statistics/statistics-accumulator';
 import type { Rows } from '../../../extension/core/linear-algebra/matrix-source';
 import { float32Data, transpose } from '../../../extension/core/tensornet/tensor-values';
 

@@ -4,7 +4,7 @@ import { LayeredExecutor } from '../../../extension/core/runtime/layered-executo
 import { floatTensor } from '../../../extension/core/runtime/tensors';
 import { MatrixProducts } from '../../../extension/core/linear-algebra/matrix-products';
 import { CalibrationPass } from '../../../extension/core/tensornet/statistics/calibration-pass';
-import type { InputStatistics } from '../../../extension/core/tensornet/statistics/input-statistics';
+import type { InputStatistics } from '../../../extension/core/tensornet/statistics/statistics-accumulator';
 import { StatisticsAccumulator } from '../../../extension/core/tensornet/statistics/statistics-accumulator';
 import { fixture } from '../fixtures';
 import { ggufFixture } from '../gguf-fixtures';

@@ -5,8 +5,8 @@ import { floatOutput, floatTensor, int64Tensor } from '../../../extension/core/r
 import type { Tensor, Tensors } from '../../../extension/core/runtime/tensors';
 import { smallestScale } from '../../../extension/core/tensornet/repair/trained-forms';
 import { wholeModel } from '../../../extension/core/tensornet/repair/whole-model';
-import { adapterProduct } from '../../../extension/core/training/adapted-model';
-import type { AdaptedModel } from '../../../extension/core/training/adapted-model';
+import { adapterProduct } from '../../../extension/core/training/adapters';
+import type { AdaptedModel } from '../../../extension/core/training/adapters';
 import {
   adaptedTransformer,
   trainableTransformer,

@@ -8,7 +8,7 @@ import {
   checkPlan,
   writeEvaluations,
 } from '../../../extension/core/operations/questions/check-plan';
-import { writeStructure } from '../../../extension/core/operations/questions/export-structure';
+import { writeStructure } from '../../../extension/core/inspect/describe-model';
 import { fixture } from '../fixtures';
 import { largeDocuments } from '../../reliability/large-documents';
 import { temporaryFolder } from '../temporary-folder';

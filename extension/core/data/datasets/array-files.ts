@@ -168,10 +168,7 @@ function toLabels(
     throw new UserError(
       'labels-not-integers',
       say`Labels must be integers [examples], but it is ${describeArray(array)}.`,
-      {
-        file,
-        remedy: say`Save them with astype("int64").`,
-      },
+      { file, remedy: say`Save them with astype("int64").` },
     );
   }
   if (width === 1) {
@@ -199,11 +196,7 @@ function oneHot(
     throw new UserError(
       'one-hot-invalid',
       say`The row is not one-hot: it must have a single 1 among zeros.`,
-      {
-        file,
-        field: field(row),
-        remedy: undefined,
-      },
+      { file, field: field(row), remedy: undefined },
     );
   }
   return values.indexOf(1);

@@ -89,10 +89,7 @@ export async function openCifar(
       throw new UserError(
         'cifar-size-invalid',
         say`The file has ${bytes.length} bytes, which is not a multiple of ${row}.`,
-        {
-          file,
-          remedy: say`The file is damaged or incomplete: download it again.`,
-        },
+        { file, remedy: say`The file is damaged or incomplete: download it again.` },
       );
     }
     batches.push(bytes);

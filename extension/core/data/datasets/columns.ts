@@ -42,10 +42,7 @@ export function columnRoles(
     throw new UserError(
       'label-column-missing',
       say`No column is named label: ${columns.slice(0, 20).join(', ')}.`,
-      {
-        file,
-        remedy: say`Specify the column with the labels.`,
-      },
+      { file, remedy: say`Specify the column with the labels.` },
     );
   }
   const text =

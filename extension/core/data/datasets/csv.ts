@@ -85,10 +85,7 @@ function parseTable(text: string, file: string): Table {
     throw new UserError(
       twice === undefined ? 'csv-header-empty' : 'csv-column-duplicate',
       problem,
-      {
-        file,
-        remedy: say`Name every column in the first line.`,
-      },
+      { file, remedy: say`Name every column in the first line.` },
     );
   }
   rows.forEach((row, i) => {
@@ -96,11 +93,7 @@ function parseTable(text: string, file: string): Table {
       throw new UserError(
         'csv-row-length-mismatch',
         say`It has ${row.length} values, but there are ${names.length} columns.`,
-        {
-          file,
-          field: rowName(i),
-          remedy: say`Correct the row or delete it.`,
-        },
+        { file, field: rowName(i), remedy: say`Correct the row or delete it.` },
       );
     }
   });

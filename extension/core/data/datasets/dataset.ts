@@ -6,6 +6,7 @@ import type { NumericArray } from '../../checkpoints/numeric-array';
 import type { PartWriter } from './write-part';
 import { counted, say } from '../../message';
 import type { Message } from '../../message';
+import * as v from 'valibot';
 
 /** Labeled examples, in the order in which they are stored. */
 export interface Dataset {
@@ -224,3 +225,17 @@ function checkFinite(array: NumericArray, step: number, file: string): void {
     }
   }
 }
+
+const size = v.pipe(v.number(), v.integer(), v.minValue(1));
+const names = v.pipe(v.array(v.string()), v.readonly());
+
+/** Schema of `DatasetOptions` in documents. */
+export const datasetOptionsSchema = v.object({
+  split: v.exactOptional(v.picklist(['train', 'test'])),
+  label: v.exactOptional(v.string()),
+  text: v.exactOptional(v.string()),
+  features: v.exactOptional(names),
+  classNames: v.exactOptional(names),
+  imageSize: v.exactOptional(v.object({ height: size, width: size })),
+  imageChannels: v.exactOptional(v.picklist([1, 3])),
+});

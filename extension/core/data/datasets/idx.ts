@@ -119,10 +119,7 @@ function unpack(packed: Buffer, file: string): Buffer {
     throw new UserError(
       'archive-undecodable',
       say`The file cannot be unpacked: ${(error as Error).message}.`,
-      {
-        file,
-        remedy: damaged,
-      },
+      { file, remedy: damaged },
     );
   }
 }

@@ -84,11 +84,7 @@ function parseLabel(value: unknown, file: string, field: string): string {
       value === undefined
         ? say`The label is missing.`
         : say`The label is neither a name nor a number.`,
-      {
-        file,
-        field,
-        remedy: form,
-      },
+      { file, field, remedy: form },
     );
   }
   return String(value);

@@ -72,10 +72,7 @@ export function namedLabels(
     throw new UserError(
       'classes-too-many',
       say`The labels have ${classNames.length} different values.`,
-      {
-        file,
-        remedy: say`Choose a column with at most ${maxClasses} classes.`,
-      },
+      { file, remedy: say`Choose a column with at most ${maxClasses} classes.` },
     );
   }
   const numbers = new Map(classNames.map((name, i) => [name, i]));

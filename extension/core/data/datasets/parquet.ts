@@ -248,11 +248,7 @@ function toLabels(
       throw new UserError(
         'label-invalid',
         say`The label is missing or neither a name nor a number.`,
-        {
-          file,
-          field: field(i),
-          remedy: say`Add a label to the row, or delete it.`,
-        },
+        { file, field: field(i), remedy: say`Add a label to the row, or delete it.` },
       );
     }
     return plain;

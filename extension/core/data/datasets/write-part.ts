@@ -37,10 +37,7 @@ function requireSame(written: number | undefined, label: number, file: string): 
     throw new UserError(
       'class-unknown',
       say`The class ${label} does not fit into the labels of the dataset.`,
-      {
-        file,
-        remedy: say`Choose one of the dataset's own classes.`,
-      },
+      { file, remedy: say`Choose one of the dataset's own classes.` },
     );
   }
 }

@@ -70,11 +70,7 @@ function exampleCount(rows: ReadonlyMap<string, readonly NumericArray[]>, file: 
       throw new UserError(
         'example-count-mismatch',
         say`It has ${counted(length, 'example')}, but ${firstName} has ${first.length}.`,
-        {
-          file,
-          field: name,
-          remedy: say`Every input needs the same number of rows.`,
-        },
+        { file, field: name, remedy: say`Every input needs the same number of rows.` },
       );
     }
   }
@@ -244,10 +240,7 @@ async function imageReader(
     throw new UserError(
       'inputs-not-from-images',
       say`The model needs other inputs in addition to images: ${ports.map(describePort).join(', ')}.`,
-      {
-        file: folder,
-        remedy: say`Choose examples of all inputs in a .npz file.`,
-      },
+      { file: folder, remedy: say`Choose examples of all inputs in a .npz file.` },
     );
   }
   const { preprocess, warnings } = await loadImagePreprocessor(modelFolder, form);
@@ -264,10 +257,7 @@ async function soundReader(
     throw new UserError(
       'inputs-not-from-audio',
       say`The model needs other inputs in addition to audio: ${ports.map(describePort).join(', ')}.`,
-      {
-        file: folder,
-        remedy: say`Choose examples of all inputs in a .npz file.`,
-      },
+      { file: folder, remedy: say`Choose examples of all inputs in a .npz file.` },
     );
   }
   const { preprocess, warnings } = await loadSoundPreprocessor(modelFolder);

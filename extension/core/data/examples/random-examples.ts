@@ -46,10 +46,7 @@ export function randomExamples(
     throw new UserError(
       'random-examples-too-large',
       say`${counted(count, 'example')} of ${elements} numbers do not fit in memory.`,
-      {
-        field: 'count',
-        remedy: say`Choose fewer examples or a shorter length.`,
-      },
+      { field: 'count', remedy: say`Choose fewer examples or a shorter length.` },
     );
   }
   const given = Array.from({ length: count }, () =>
@@ -81,11 +78,7 @@ function portShape(port: InputPort, length: number, file: string): number[] {
     throw new UserError(
       'input-shape-unknown',
       say`The model doesn't define the shape of this input.`,
-      {
-        file,
-        field: port.name,
-        remedy: say`Choose examples in a .npz file.`,
-      },
+      { file, field: port.name, remedy: say`Choose examples in a .npz file.` },
     );
   }
   const image = imageForm(port);
@@ -125,11 +118,7 @@ function randomValue(
     throw new UserError(
       'random-dtype-unsupported',
       say`Random values of dtype ${dtype} can't be generated.`,
-      {
-        file,
-        field: name,
-        remedy: say`Choose examples in a .npz file.`,
-      },
+      { file, field: name, remedy: say`Choose examples in a .npz file.` },
     );
   }
   const bound = Math.min(bounds[name] ?? defaultBound, largestBounds[dtype] ?? Infinity);

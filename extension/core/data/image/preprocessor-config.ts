@@ -232,11 +232,7 @@ function readCrop(config: PreprocessorConfig, file: string): { height: number; w
     throw new UserError(
       'crop-size-invalid',
       say`It must be a number of pixels, or {height, width}.`,
-      {
-        file,
-        field: 'crop_size',
-        remedy: undefined,
-      },
+      { file, field: 'crop_size', remedy: undefined },
     );
   }
   return size;

@@ -64,9 +64,7 @@ export function resize(image: Pixels, height: number, width: number, resample: R
     throw new UserError(
       'image-size-unsupported',
       say`An image of ${image.width}×${image.height} would become ${width}×${height}.`,
-      {
-        remedy: say`Images may have 1 to ${maxPixels} pixels.`,
-      },
+      { remedy: say`Images may have 1 to ${maxPixels} pixels.` },
     );
   }
   if (resample === 'nearest') {

@@ -4,11 +4,150 @@ import { readSmallText } from '../../regular-file';
 import { UserError } from '../../user-error';
 import { parseObjectLine, maxTaskLines, requireFewLines } from '../text-file';
 import { datasetReaders } from './dataset-rows';
-import { loggedReaders } from './logged-rows';
-import { ownReaders } from './own-rows';
-import { prependText, shotDelimiter, findReader } from './task-example';
-import type { ChoicesExample, Example, ExactMatchExample, LastWordExample } from './task-example';
+import {
+  prependText,
+  shotDelimiter,
+  findReader,
+  choicesExample,
+  exactMatchExample,
+  lastWordExample,
+  taskReader,
+} from './task-example';
+import type {
+  ChoicesExample,
+  Example,
+  ExactMatchExample,
+  LastWordExample,
+  TaskReader,
+} from './task-example';
 import { counted, say } from '../../message';
+
+const settings = v.object({
+  until: v.optional(v.union([v.string(), v.array(v.string())])),
+  max_gen_toks: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1))),
+});
+const request = v.pipe(
+  v.object({ arg_0: v.string(), arg_1: v.union([v.string(), settings]) }),
+  v.transform(({ arg_0: context, arg_1: asked }) => ({ context, asked })),
+);
+
+/** Readers for the output of `--log_samples` in lm-evaluation-harness 0.4, including few-shot prompts. */
+const loggedReaders: readonly TaskReader[] = [
+  taskReader({
+    name: 'lm-eval --log_samples',
+    fields: ['doc', 'target', 'arguments'],
+    schema: v.object({
+      doc: v.looseObject({}),
+      target: v.union([v.string(), v.pipe(v.number(), v.transform(String))]),
+      arguments: v.pipe(v.record(v.string(), request), v.minEntries(1)),
+      filter: v.optional(v.string()),
+    }),
+    answer: 'target',
+    read: ({ doc, target, arguments: requests }) =>
+      createExample(Object.values(requests), target, doc),
+    // Each example is repeated for every filter.
+    counts: ({ filter }, first) => filter === first.filter,
+  }),
+];
+
+function createExample(
+  requests: readonly v.InferOutput<typeof request>[],
+  target: string,
+  doc: object,
+): Example {
+  const [{ context, asked } = { context: '', asked: '' }] = requests;
+  if (typeof asked !== 'string') {
+    const { until, max_gen_toks: tokens } = asked;
+    const stops = until === undefined ? undefined : [until].flat();
+    return { ...exactMatchExample(context, [target], { stops, tokens }), solved: undefined };
+  }
+  const pairs = requests.map((one) => ({
+    context: one.context,
+    continuation: typeof one.asked === 'string' ? one.asked : '',
+  }));
+  if (pairs.length === 1) {
+    return { kind: 'last-word', pairs };
+  }
+  if (pairs.some((pair) => pair.context !== context)) {
+    return { kind: 'multiple-choice', pairs, answer: findAnswer(doc) };
+  }
+  const choices = pairs.map(({ continuation }) => continuation.replace(/^ /, ''));
+  return {
+    kind: 'multiple-choice',
+    pairs: pairs.map((pair, i) => ({ ...pair, length: Array.from(choices[i] ?? '').length })),
+    answer: /^\d+$/.test(target) ? Number(target) : choices.indexOf(target),
+  };
+}
+
+/**
+ * Index of the answer. If the choices are in the contexts, the target is the common continuation, so only the document
+ * has the answer.
+ */
+function findAnswer(doc: object): number {
+  const reader = findReader(doc, datasetReaders);
+  const parsed = reader && v.safeParse(reader.schema, doc);
+  const example = parsed?.success === true ? reader?.read(parsed.output) : undefined;
+  return example?.kind === 'multiple-choice' ? example.answer : -1;
+}
+
+const filled = v.pipe(v.string(), v.minLength(1));
+const oneOrMore = v.union([
+  v.pipe(
+    filled,
+    v.transform((one) => [one]),
+  ),
+  v.pipe(v.array(filled), v.minLength(1)),
+]);
+
+/** Readers for Espalier's own task formats. */
+const ownReaders: readonly TaskReader[] = [
+  taskReader({
+    name: 'multiple choice',
+    fields: ['context', 'choices'],
+    schema: v.object({
+      /** Text before every choice. */
+      context: v.string(),
+      choices: v.pipe(v.array(filled), v.minLength(2)),
+      /** Index of the correct choice. */
+      answer: v.pipe(v.number(), v.integer(), v.minValue(0)),
+      /** Separator between the context and a choice; a space by default. */
+      delimiter: v.optional(v.string()),
+    }),
+    answer: 'answer',
+    read: ({ context, choices, answer, delimiter }) =>
+      choicesExample(context, choices, answer, delimiter === undefined ? {} : { delimiter }),
+  }),
+  taskReader({
+    name: 'exact match',
+    fields: ['question|prompt|input', 'answer|target'],
+    schema: v.pipe(
+      v.looseObject({}),
+      v.transform(({ question, input, answer, ...row }) => ({
+        prompt: question ?? input,
+        target: answer,
+        ...row,
+      })),
+      v.object({
+        prompt: filled,
+        target: oneOrMore,
+        stop: v.optional(oneOrMore),
+        /** Maximum number of answer tokens. */
+        tokens: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1))),
+      }),
+    ),
+    read: ({ prompt, target, stop, tokens }) =>
+      exactMatchExample(prompt, target, { stops: stop, tokens }),
+  }),
+  taskReader({
+    name: 'last word',
+    fields: ['text'],
+    schema: v.object({
+      /** Text whose last word the model predicts. */
+      text: v.pipe(v.string(), v.regex(/\S[^]* \s*\S/u)),
+    }),
+    read: ({ text }) => lastWordExample(text),
+  }),
+];
 
 /** Examples of one kind. */
 export type Task = { readonly name: string; readonly file: string } & (
@@ -54,10 +193,7 @@ export async function readTask(
     throw new UserError(
       'task-rows-mixed',
       say`Example ${other + 1} has another shape than the first.`,
-      {
-        file,
-        remedy,
-      },
+      { file, remedy },
     );
   }
   return { name, file, kind: first?.kind, examples: prompted } as Task;

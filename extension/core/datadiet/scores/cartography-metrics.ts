@@ -35,10 +35,7 @@ export async function writeCartographyMetrics(
     throw new UserError(
       'epoch-statistics-missing',
       say`These scores have no statistics by epoch.`,
-      {
-        file: path,
-        remedy: say`Choose another format, or score the dataset here.`,
-      },
+      { file: path, remedy: say`Choose another format, or score the dataset here.` },
     );
   }
   const lines = confidence.map((mean, index) => {

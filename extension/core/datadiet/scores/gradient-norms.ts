@@ -130,9 +130,6 @@ function noForm(node: NodeProto): UserError {
   return new UserError(
     'gradient-norm-unsupported',
     say`${operatorName(node)} reads a parameter in a way that has no per-example norms.`,
-    {
-      field: node.name,
-      remedy: say`Score by EL2N, or leave this parameter out.`,
-    },
+    { field: node.name, remedy: say`Score by EL2N, or leave this parameter out.` },
   );
 }

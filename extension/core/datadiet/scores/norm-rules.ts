@@ -142,10 +142,7 @@ const gemmWeight: NormRule = (emitter, node, delta) => {
     throw new UserError(
       'gradient-norm-unsupported',
       say`A scaled or transposed matmul has no per-example gradient norms.`,
-      {
-        field: node.name,
-        remedy: say`Score by EL2N, or leave this parameter out.`,
-      },
+      { field: node.name, remedy: say`Score by EL2N, or leave this parameter out.` },
     );
   }
   const gradient = outerProduct(emitter, a, delta, node.output[0] ?? '');

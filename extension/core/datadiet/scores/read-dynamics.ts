@@ -83,10 +83,7 @@ async function epochFiles(folder: string): Promise<string[]> {
     throw new UserError(
       'dynamics-files-missing',
       say`It has no files such as dynamics_epoch_0.jsonl.`,
-      {
-        file: folder,
-        remedy: say`Choose the output folder of the training.`,
-      },
+      { file: folder, remedy: say`Choose the output folder of the training.` },
     );
   }
   const epochNumber = (name: string): number => Number(/\d+/.exec(name)?.[0]);

@@ -1,6 +1,6 @@
 import type { Dataset } from '../../data/datasets/dataset';
 import { openDataset } from '../../data/datasets/open-dataset';
-import type { TaskRunner } from '../../distribute/task-runner';
+import type { TaskRunner } from '../../distribute/with-workers';
 import { readMessage } from '../../distribute/work-item';
 import type { TaskJob } from '../../jobs/child-task';
 import type { JobContext } from '../../jobs/job';
@@ -9,7 +9,7 @@ import { readRecord, recordEpoch, recordsSchema, writeRecord } from './epoch-rec
 import type { EpochRecord } from './epoch-record';
 import { GradientNormScorer } from './gradient-norm-scorer';
 import { embedExamples } from '../neighbors/embed-examples';
-import { flipLabels } from '../subsets/label-noise';
+import { flipLabels } from '../subsets/selection';
 import { openProxy } from '../training/proxy-model';
 import { allExamples } from './predictions';
 import { RunFolder } from '../training/run-folder';
@@ -26,7 +26,7 @@ import {
   trainRun,
 } from '../training/training-run';
 import { UserError } from '../../user-error';
-import type { ScoreRequest, ScoringJob } from './scoring-job';
+import type { ScoreRequest, ScoringJob } from './run-summary';
 import { say } from '../../message';
 
 /**
@@ -56,10 +56,7 @@ function checkRequest({ runs, epoch, score, noise }: ScoreRequest): void {
       throw new UserError(
         'integer-too-small',
         say`It must be an integer of at least ${least}, not ${value}.`,
-        {
-          field: name,
-          remedy: undefined,
-        },
+        { field: name, remedy: undefined },
       );
     }
   };

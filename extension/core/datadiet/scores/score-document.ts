@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { readWholeFile } from '../../regular-file';
-import { datasetOptionsSchema } from '../../data/datasets/dataset-options';
+import { datasetOptionsSchema } from '../../data/datasets/dataset';
 import { described, parseDocument } from '../../jobs/parse-document';
 import { writeText } from '../../jobs/write-document';
 import { UserError } from '../../user-error';
@@ -176,11 +176,7 @@ export function parseScoreDocument(text: string, file: string): ScoreDocument {
       throw new UserError(
         'score-column-mismatch',
         say`It has ${length} values for ${counted(document.examples, 'example')}.`,
-        {
-          file,
-          field: column,
-          remedy: say`Score the dataset again.`,
-        },
+        { file, field: column, remedy: say`Score the dataset again.` },
       );
     }
   }
@@ -190,11 +186,7 @@ export function parseScoreDocument(text: string, file: string): ScoreDocument {
     throw new UserError(
       'embedding-length-mismatch',
       say`Its length doesn't match ${counted(examples, 'example')}.`,
-      {
-        file,
-        field: `embedding.${fault}`,
-        remedy: say`Score the dataset again.`,
-      },
+      { file, field: `embedding.${fault}`, remedy: say`Score the dataset again.` },
     );
   }
   const isNone = (index: number): boolean => index < 0 || index >= examples;

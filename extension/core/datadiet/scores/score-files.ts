@@ -153,11 +153,7 @@ function parseDeepCore(text: string, file: string): ScoreDocument {
     throw new UserError(
       'score-indices-mismatch',
       say`There are ${indices.length} indices, but ${counted(scores.length, 'score')}.`,
-      {
-        file,
-        field: 'indices',
-        remedy: say`Save the score of every example once.`,
-      },
+      { file, field: 'indices', remedy: say`Save the score of every example once.` },
     );
   }
   return bareScores(
@@ -175,10 +171,7 @@ function cleanlabTable(document: ScoreDocument, file: string): string {
     throw new UserError(
       'cleanlab-columns-missing',
       say`These scores have neither labels nor predictions.`,
-      {
-        file,
-        remedy: say`Write them as .npy, or score the dataset here.`,
-      },
+      { file, remedy: say`Write them as .npy, or score the dataset here.` },
     );
   }
   const className = (label: number | undefined): string => classNames[label ?? 0] ?? String(label);
@@ -219,11 +212,7 @@ function parseCleanlab(text: string, file: string): ScoreDocument {
       throw new UserError(
         'value-not-number',
         say`${JSON.stringify(row['label_score'])} is not a number.`,
-        {
-          file,
-          field: `row ${i + 1}, label_score`,
-          remedy: say`Correct the row.`,
-        },
+        { file, field: `row ${i + 1}, label_score`, remedy: say`Correct the row.` },
       );
     }
     return score;

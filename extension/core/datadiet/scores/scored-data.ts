@@ -95,10 +95,7 @@ export async function openScored(
     throw new UserError(
       'score-count-mismatch',
       say`It has ${counted(dataset.size, 'example')}, but the file has ${counted(examples, 'score')}.`,
-      {
-        file,
-        remedy: say`Choose the dataset that was scored.`,
-      },
+      { file, remedy: say`Choose the dataset that was scored.` },
     );
   }
   const fingerprint = document.dataset?.fingerprint;

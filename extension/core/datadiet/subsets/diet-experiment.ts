@@ -16,8 +16,7 @@ import {
 import type { Fit, FitResult, Material } from './diet-material';
 import { comparisonSteps, PartsProgress } from './diet-work';
 import type { Comparison, OffsetSweep } from './diet-work';
-import { auroc } from './label-noise';
-import { splitsFingerprint, holdOut, selectExamples } from './selection';
+import { auroc, splitsFingerprint, holdOut, selectExamples } from './selection';
 import { allExamples } from '../scores/predictions';
 import { digestNumbers, RunFolder } from '../training/run-folder';
 import { scoreOpenDataset } from '../scores/score-dataset';
@@ -27,7 +26,7 @@ import type { Policy, SelectionRequest } from './selection';
 import { seedSetup } from '../training/seed-setup';
 import { engineFor, shareSeeds } from '../training/side-by-side';
 import type { SeedSharing } from '../training/side-by-side';
-import { mean, sampleDeviation } from '../scores/statistics';
+import { mean, sampleDeviation } from '../../statistics';
 import type { FitRequest } from '../training/training-settings';
 import { stepsPerEpoch } from '../training/training-run';
 import { counted, say } from '../../message';

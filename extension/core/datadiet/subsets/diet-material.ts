@@ -1,12 +1,11 @@
 import { basename } from 'node:path';
 import * as v from 'valibot';
 import type { Dataset } from '../../data/datasets/dataset';
-import type { TaskRunner } from '../../distribute/task-runner';
+import type { TaskRunner } from '../../distribute/with-workers';
 import { readMessage } from '../../distribute/work-item';
 import type { TaskJob } from '../../jobs/child-task';
-import { flipLabels } from './label-noise';
-import type { NoisyLabels } from './label-noise';
-import { openSplits } from './selection';
+import { flipLabels, openSplits } from './selection';
+import type { NoisyLabels } from './selection';
 import { measureAccuracy, allExamples } from '../scores/predictions';
 import { openProxy } from '../training/proxy-model';
 import type { ProxyModel } from '../training/proxy-model';

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import type { DatasetOptions } from '../../data/datasets/dataset';
-import { datasetOptionsSchema } from '../../data/datasets/dataset-options';
+import { datasetOptionsSchema } from '../../data/datasets/dataset';
 import { npyBytes } from '../../data/write-npy';
 import { readNpy } from '../../data/npy';
 import { numberAt } from '../../checkpoints/numeric-array';

@@ -11,10 +11,22 @@ import { BuiltModel } from '../../training/built-model';
 import { openTrainableOnnx } from '../../training/onnx-trainable';
 import type { TrainableModel } from '../../training/trainable-model';
 import { UserError } from '../../user-error';
-import { imageLayers, textLayers, vectorLayers } from './proxy-layers';
 import { say } from '../../message';
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { Tokenizer } from '../../data/tokenizer';
+import {
+  activation,
+  batchNorm,
+  conv2d,
+  dense,
+  flatten,
+  globalAveragePool,
+  maxPool,
+  meanEmbedding,
+  residual,
+  sequential,
+} from '../../training/layers';
+import type { Layer } from '../../training/layers';
 
 /** Built-in models; any other name is the path of an ONNX file. */
 export const proxyNames = ['mlp', 'cnn', 'resnet'] as const;
@@ -83,10 +95,7 @@ function requireTexts({ tokenizer, maxTokens }: ProxyRequest, dataset: Dataset):
     throw new UserError(
       'flag-without-effect',
       say`It applies only to texts, and ${dataset.name} has none.`,
-      {
-        field,
-        remedy: say`Leave it out.`,
-      },
+      { field, remedy: say`Leave it out.` },
     );
   }
 }
@@ -98,9 +107,7 @@ function numericProxy(name: ProxyName, dataset: Dataset): ProxyModel {
     throw new UserError(
       'proxy-for-images-only',
       say`The model ${name} is for images, but these are [${featureShape.join(', ')}].`,
-      {
-        remedy: say`Use mlp, or an ONNX file.`,
-      },
+      { remedy: say`Use mlp, or an ONNX file.` },
     );
   }
   const layers = name === 'mlp' ? vectorLayers(classes) : imageLayers(name, classes);
@@ -165,9 +172,7 @@ async function textProxy(
     throw new UserError(
       'proxy-not-for-texts',
       say`The model ${name} is for images, but these are texts.`,
-      {
-        remedy: say`Use mlp, or an ONNX file.`,
-      },
+      { remedy: say`Use mlp, or an ONNX file.` },
     );
   }
   if (tokenizer === undefined) {
@@ -349,4 +354,51 @@ class Standardization {
       channel = channel + 1 === mean.length ? 0 : channel + 1;
     }
   }
+}
+
+type ImageProxy = 'cnn' | 'resnet';
+
+const relu = activation('relu');
+const hidden = 256;
+
+/** MLP with one hidden layer of width 256. */
+function vectorLayers(classes: number): Layer {
+  return sequential([flatten, dense(hidden), relu, dense(classes)]);
+}
+
+/** Mean of token embeddings of width 64 (Joulin et al. 2016, arXiv 1607.01759), followed by one hidden layer. */
+function textLayers(tokens: number, classes: number): Layer {
+  return sequential([meanEmbedding(tokens, 64), dense(hidden), relu, dense(classes)]);
+}
+
+function imageLayers(name: ImageProxy, classes: number): Layer {
+  return name === 'cnn' ? convolutional(classes) : residualNetwork(classes);
+}
+
+/** CNN: 3 × 3 × 32, pooling, 3 × 3 × 64, pooling, dense. */
+function convolutional(classes: number): Layer {
+  return sequential([
+    ...[conv2d(32, 3, { padding: 1 }), relu, maxPool(2)],
+    ...[conv2d(64, 3, { padding: 1 }), relu, maxPool(2)],
+    ...[flatten, dense(classes)],
+  ]);
+}
+
+/** ResNet-8: the CIFAR-10 architecture of He et al. 2016 (arXiv 1512.03385, § 4.2) with n = 1. */
+function residualNetwork(classes: number): Layer {
+  const norm = batchNorm();
+  const conv = (filters: number, stride: number): Layer =>
+    conv2d(filters, 3, { padding: 1, stride, bias: false });
+  const block = (filters: number, stride: number): Layer[] => [
+    residual(
+      sequential([conv(filters, stride), norm, relu, conv(filters, 1), norm]),
+      stride === 1 ? undefined : sequential([conv2d(filters, 1, { stride, bias: false }), norm]),
+    ),
+    relu,
+  ];
+  return sequential([
+    ...[conv(16, 1), norm, relu],
+    ...[...block(16, 1), ...block(32, 2), ...block(64, 2)],
+    ...[globalAveragePool, dense(classes)],
+  ]);
 }

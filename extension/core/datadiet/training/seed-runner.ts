@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { openDataset } from '../../data/datasets/open-dataset';
-import type { OpenTaskRunner, TaskRunner } from '../../distribute/task-runner';
+import type { OpenTaskRunner, TaskRunner } from '../../distribute/with-workers';
 import { readMessage } from '../../distribute/work-item';
 import { say } from '../../message';
 import { UserError } from '../../user-error';

@@ -5,7 +5,7 @@ import { isOnnx } from '../../checkpoints/model-folder';
 import { fingerprintFiles } from '../../data/fingerprint-files';
 import { hashSetup } from '../../distribute/work-item';
 import type { WorkFile, WorkSetup } from '../../distribute/work-item';
-import type { RunnerResources } from '../../distribute/task-runner';
+import type { RunnerResources } from '../../distribute/with-workers';
 import { scoreKinds } from '../scores/score-document';
 import { proxyNames } from './proxy-model';
 import type { RunFolder } from './run-folder';

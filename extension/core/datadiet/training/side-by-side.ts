@@ -3,7 +3,7 @@ import process from 'node:process';
 import type * as v from 'valibot';
 import { workItemKey } from '../../distribute/work-item';
 import type { Engine, WorkSetup } from '../../distribute/work-item';
-import type { TaskRunner } from '../../distribute/task-runner';
+import type { TaskRunner } from '../../distribute/with-workers';
 import { localOnly, withWorkers } from '../../distribute/with-workers';
 import type { JobContext } from '../../jobs/job';
 import type { TaskJob } from '../../jobs/child-task';

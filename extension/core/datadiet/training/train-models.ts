@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import type { Dataset } from '../../data/datasets/dataset';
-import type { TaskRunner } from '../../distribute/task-runner';
+import type { TaskRunner } from '../../distribute/with-workers';
 import { readMessage } from '../../distribute/work-item';
 import type { TaskJob } from '../../jobs/child-task';
 import type { JobContext } from '../../jobs/job';

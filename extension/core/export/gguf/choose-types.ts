@@ -106,10 +106,7 @@ function checkedType(type: string, tensor: NumberedTensor): WritableType {
     throw new UserError(
       'tensor-rows-not-divisible',
       say`Rows of ${length} values can't be divided into blocks of ${known}.`,
-      {
-        field,
-        remedy: say`Choose Q8_0 or F16.`,
-      },
+      { field, remedy: say`Choose Q8_0 or F16.` },
     );
   }
   return known;

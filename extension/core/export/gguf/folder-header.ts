@@ -8,7 +8,7 @@ import {
 } from '../../models/gguf/gguf-fields';
 import { hasWindows } from '../../models/gguf/gguf-windows';
 import { layerTypeConfig } from '../../models/parts/rotary';
-import { sparsityThreshold } from '../../models/parts/sparsity';
+import { sparsityThreshold } from '../../models/parts/mlp-part';
 import type { Changes } from '../changes';
 import { deciArchitecture, widthPrunedSizes, sizesAfter } from './gguf-sizes';
 import { headDimension, configSizes } from './folder-model';

@@ -248,11 +248,7 @@ async function withElements(
     throw new UserError(
       'gguf-entries-not-rewritable',
       say`It has one entry per block, in a type that can't be rewritten.`,
-      {
-        file,
-        field: key,
-        remedy: say`Convert the model again with a recent llama.cpp.`,
-      },
+      { file, field: key, remedy: say`Convert the model again with a recent llama.cpp.` },
     );
   }
   const range = { name: key, file, offset: list.offset, length: list.length * size };

@@ -1,6 +1,6 @@
 import { constants, copyFile, readdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { familyFileName } from '../../checkpoints/config-text';
+import { familyFileName } from '../../checkpoints/model-folder';
 import { belongsToFolder, resolveModelFile } from '../../checkpoints/model-file';
 import { configurationModule } from './deci-config';
 import { modelingModule } from './modeling-classes';

@@ -12,10 +12,9 @@ import type { StagedSublayer } from '../../models/stages/staged-sublayer';
 import type { TransformerModel } from '../../models/transformer/transformer-model';
 import type { StoredTensor } from '../model-description';
 import { Box, DrawnGraph, Frame, StoredNames } from './drawn-graph';
-import { blockLabel, isGroup } from './flow-document';
+import { blockLabel, isGroup, edgesWithin, blockSignature } from './flow-document';
 import type { Flow } from './flow-document';
 import { foldItems } from './fold-blocks';
-import { edgesWithin, blockSignature } from './signature';
 import { sublayerLabels } from './step-labels';
 
 type ModuleModel = TransformerModel | EncoderModel | Seq2SeqModel | StagedModel;

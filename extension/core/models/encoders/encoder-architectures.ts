@@ -1,7 +1,6 @@
-import { albert } from './albert';
+import { albert, bertVariants } from './bert-variants';
 import { audioEncoders } from './audio-encoders';
 import { bertRelatives } from './bert-relatives';
-import { bertVariants } from './bert-variants';
 import { debertas } from './deberta';
 import { stockClass } from './encoder-architecture';
 import type { EncoderArchitecture } from './encoder-architecture';

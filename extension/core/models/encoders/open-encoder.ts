@@ -3,7 +3,7 @@ import type { ModelFolder } from '../../checkpoints/model-folder';
 import { openSafetensors } from '../../checkpoints/safetensors';
 import { setField } from '../../parse-json';
 import { fingerprintModel } from '../fingerprint';
-import type { FamilyOf } from '../model-family';
+import type { FamilyOf, OpenedFolder } from '../model-family';
 import type { ModelSummary } from '../model-summary';
 import { hasTiedHead } from '../transformer/embedding-and-head';
 import { summarizeModel } from '../summarize';
@@ -25,13 +25,7 @@ export async function openEncoder(
   folder: ModelFolder,
   configText: string,
   family: FamilyOf<'encoder'>,
-): Promise<{
-  readonly model: EncoderModel;
-  readonly checkpoint: Checkpoint;
-  /** Family and text of config.json as they were read. */
-  readonly family: FamilyOf<'encoder'>;
-  readonly configText: string;
-}> {
+): Promise<OpenedFolder<EncoderModel, 'encoder'>> {
   const checkpoint = await openSafetensors(folder.weights);
   const { config, architecture } = family;
   const isWhole = await hasNamedHead(folder, family, checkpoint);

@@ -114,7 +114,14 @@ export const forTokens = (family: string): HeadForm => ({
 });
 
 /** BERT and models with the same tensor names. */
-export function bertLike(named: Named): EncoderArchitecture {
+export function bertLike(
+  named: Named,
+  steps: readonly HeadStep[] = bertSteps(),
+  classifierSteps: readonly HeadStep[] = [
+    { name: `${named.prefix}pooler.dense`, out: 'hidden', activation: 'tanh' },
+    classifier,
+  ],
+): EncoderArchitecture {
   const { modelType, family, prefix } = named;
   return {
     ...bertBlocks,
@@ -125,12 +132,12 @@ export function bertLike(named: Named): EncoderArchitecture {
     embedding: textEmbedding,
     blocks: 'encoder.layer',
     heads: [
-      ...languageHeads(named, bertSteps()),
+      ...languageHeads(named, steps),
       {
         class: `${family}ForSequenceClassification`,
         auto: 'AutoModelForSequenceClassification',
         reads: 'first',
-        steps: [{ name: `${prefix}pooler.dense`, out: 'hidden', activation: 'tanh' }, classifier],
+        steps: classifierSteps,
       },
       forTokens(family),
     ],
@@ -143,40 +150,15 @@ export const denseClassifier = (activation: string): HeadStep[] => [
 ];
 
 /** The same with a classifier of two layers instead of pooler and classifier. */
-export function withDenseClassifier(named: Named): EncoderArchitecture {
-  const like = bertLike(named);
-  const auto = 'AutoModelForSequenceClassification';
-  return {
-    ...like,
-    heads: like.heads.map((head) =>
-      head.auto === auto ? { ...head, steps: denseClassifier('hidden_act') } : head,
-    ),
-  };
-}
+export const withDenseClassifier = (named: Named): EncoderArchitecture =>
+  bertLike(named, bertSteps(), denseClassifier('hidden_act'));
 
 /** RoBERTa (arXiv 1907.11692) and models with the same tensor names. */
-export function robertaLike(named: Named): EncoderArchitecture {
-  const { modelType, family, prefix } = named;
-  return {
-    ...bertBlocks,
-    modelType,
-    classes: { config: `${family}Config`, model: `${family}Model` },
-    config: { ...layout, defaults: () => ({ ...textDefaults, pad_token_id: 1 }) },
-    prefix,
-    embedding: { ...textEmbedding, positionsSkipPadding: true },
-    blocks: 'encoder.layer',
-    heads: [
-      ...languageHeads(named, robertaSteps),
-      {
-        class: `${family}ForSequenceClassification`,
-        auto: 'AutoModelForSequenceClassification',
-        reads: 'first',
-        steps: denseClassifier('tanh'),
-      },
-      forTokens(family),
-    ],
-  };
-}
+export const robertaLike = (named: Named): EncoderArchitecture => ({
+  ...bertLike(named, robertaSteps, denseClassifier('tanh')),
+  config: { ...layout, defaults: () => ({ ...textDefaults, pad_token_id: 1 }) },
+  embedding: { ...textEmbedding, positionsSkipPadding: true },
+});
 
 const robertaPreNorm: EncoderArchitecture = {
   ...robertaLike({

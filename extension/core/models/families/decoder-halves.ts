@@ -1,6 +1,7 @@
 import { bartLikes } from '../seq2seq/bart-like';
 import type { BartFamily } from '../seq2seq/bart-like';
 import type { Architecture } from '../transformer/architecture';
+import { derive } from '../transformer/derive';
 import { base } from './shared-parts';
 
 /** Decoder of a model whose encoder is not in the file, so cross-attention has no input. */
@@ -51,30 +52,23 @@ function decoderHalf({ modelType, classes, config, norm, ...family }: BartFamily
   };
 }
 
-/** Decoders of encoder–decoder models that were saved alone (`…ForCausalLM`). */
-export const decoderHalves: readonly Architecture[] = bartLikes.flatMap((family) => {
-  const half = decoderHalf(family);
-  return family.modelType === 'bart' ? [half, trOcr(half)] : [half];
-});
-
 /** arXiv 2109.10282 */
-function trOcr({ config, ...bart }: Architecture): Architecture {
-  return {
-    ...bart,
-    modelType: 'trocr',
-    classes: { config: 'TrOCRConfig', model: 'TrOCRForCausalLM' },
-    config: {
-      ...config,
-      defaults: (given) => ({
-        ...config?.defaults?.(given),
-        is_encoder_decoder: false,
-        max_position_embeddings: 512,
-      }),
+const trOcr = (bart: Architecture): Architecture =>
+  derive(
+    bart,
+    { modelType: 'trocr', classes: { config: 'TrOCRConfig', model: 'TrOCRForCausalLM' } },
+    {
+      defaults: { is_encoder_decoder: false, max_position_embeddings: 512 },
       only: () => ({
         is_encoder_decoder: false,
         use_learned_position_embeddings: true,
         layernorm_embedding: true,
       }),
     },
-  };
-}
+  );
+
+/** Decoders of encoder–decoder models that were saved alone (`…ForCausalLM`). */
+export const decoderHalves: readonly Architecture[] = bartLikes.flatMap((family) => {
+  const half = decoderHalf(family);
+  return family.modelType === 'bart' ? [half, trOcr(half)] : [half];
+});

@@ -1,3 +1,4 @@
+import { derive } from '../transformer/derive';
 import type { Architecture, OwnHeads } from '../transformer/architecture';
 import type { ConfigFields, ModelConfig } from '../transformer/model-config';
 import {
@@ -169,24 +170,21 @@ export const gemma4: Architecture = {
   scales: unscaledAttention,
 };
 
-const { experts: _, config, ...dense } = gemma4;
+const { experts: _, ...dense } = gemma4;
 
 /** The text tower of Gemma 4 models that read images without a tower of their own. */
-export const gemma4Unified: Architecture = {
-  ...dense,
-  modelType: 'gemma4_unified_text',
-  classes: { config: 'Gemma4UnifiedTextConfig', model: 'Gemma4UnifiedForCausalLM' },
-  config: {
-    ...config,
-    defaults: (fields) => ({
-      ...config?.defaults?.(fields),
-      max_position_embeddings: 262_144,
-      sliding_window: 1024,
-    }),
-    computed: () => ({ hidden_size_per_layer_input: 0 }),
-    only: (fields) => ({ ...config?.only?.(fields), enable_moe_block: false }),
+export const gemma4Unified = derive(
+  dense,
+  {
+    modelType: 'gemma4_unified_text',
+    classes: { config: 'Gemma4UnifiedTextConfig', model: 'Gemma4UnifiedForCausalLM' },
   },
-  readsEmbedding: false,
-  embeddingAndHead: base.embeddingAndHead,
-  end: { factor: 'layer_scalar' },
-};
+  {
+    defaults: { max_position_embeddings: 262_144, sliding_window: 1024 },
+    computed: () => ({ hidden_size_per_layer_input: 0 }),
+    only: (fields) => ({ ...dense.config?.only?.(fields), enable_moe_block: false }),
+    readsEmbedding: false,
+    embeddingAndHead: base.embeddingAndHead,
+    end: { factor: 'layer_scalar' },
+  },
+);

@@ -1,7 +1,6 @@
-import { emitLength } from '../../onnx/emit-length';
+import { emitLength } from '../../onnx/emit-sequence';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { SublayerCache } from '../model-emitter';
-import { emitAdapted } from '../parts/adapted';
 import { emitProbabilities } from '../parts/attention-part';
 import type { AttentionContext, AttentionPart, Heads } from '../parts/attention-part';
 import { emitLatentHeads } from '../parts/latent-heads';
@@ -10,7 +9,6 @@ import { emitLinear } from '../parts/linear';
 import { emitNorm, emitSoftCap } from '../parts/norm';
 import type { Norm } from '../parts/norm';
 import { emitRotation } from '../parts/rotary';
-import type { SharedParts } from '../parts/adapted';
 import type { CompressedParts } from '../parts/compressed/compressed-parts';
 import type { Linear } from '../parts/linear';
 import type { FusedOrder, OwnHeads, QueryKeyNormExtent } from '../transformer/architecture';
@@ -245,3 +243,43 @@ function emitQueryKeyValue(
   const sizes = [numHeads, numKeyValueHeads, numKeyValueHeads].map((heads) => heads * headDim);
   return graph.ops('Split', [fused, graph.ints(sizes)], 3, { axis: -1 });
 }
+
+/** Two linear layers, without biases, with a narrow one between them. */
+export interface Adapter {
+  readonly down: Linear;
+  readonly up: Linear;
+}
+
+/** Emits linear(rows) + up(down(rows)). */
+export function emitAdapted(
+  graph: GraphBuilder,
+  linear: Linear,
+  adapter: Adapter | undefined,
+  rows: Value,
+): Value {
+  const own = emitLinear(graph, linear, rows);
+  return adapter === undefined
+    ? own
+    : graph.op('Add', [own, emitLinear(graph, adapter.up, emitLinear(graph, adapter.down, rows))]);
+}
+
+/** Additional parts of attention in a shared transformer block. The block's own linear layer is the output projection. */
+export interface SharedParts {
+  /** Adapters of query, key and value; empty without adapters. */
+  readonly adapters: readonly Adapter[];
+  readonly attended: Linear;
+  readonly norm: Norm;
+  /** Gate and up in one matrix. */
+  readonly gateUp: Linear;
+  readonly gateUpAdapter: Adapter;
+  readonly down: Linear;
+  readonly activation: string;
+}
+
+/** Linear layers of a shared transformer besides query, key, value and output. */
+export const sharedPartLinears = (shared: SharedParts): Linear[] => [
+  ...[...shared.adapters, shared.gateUpAdapter].flatMap(({ down, up }) => [down, up]),
+  shared.attended,
+  shared.gateUp,
+  shared.down,
+];

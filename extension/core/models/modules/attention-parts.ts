@@ -14,8 +14,8 @@ import {
 } from '../parts/head-parts';
 import { gateInQuery, outputGate } from '../parts/output-gate';
 import { relativePositions } from '../parts/relative-scores';
-import { findParts } from '../parts/find-parts';
-import type { PartNames } from '../parts/find-parts';
+import { findParts } from '../transformer/part-tensors';
+import type { PartNames } from '../transformer/part-tensors';
 
 const finders = {
   biasGate,

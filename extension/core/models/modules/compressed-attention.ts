@@ -2,7 +2,13 @@ import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { Width } from '../width-pruning/width';
 import { maskedScore } from '../parts/causal-mask';
-import { emitCompressed, emitEndedMask } from '../parts/compressed/compressor';
+import {
+  emitCompressed,
+  emitEndedMask,
+  emitUnrotatedEnd,
+  emitRotatedEnd,
+  emitSelectionMask,
+} from '../parts/compressed/compressor';
 import type { Compressing } from '../parts/compressed/compressor';
 import type {
   CompressedNames,
@@ -10,8 +16,6 @@ import type {
   CompressedShape,
   Compressor,
 } from '../parts/compressed/compressed-parts';
-import { emitSelectionMask } from '../parts/compressed/indexer';
-import { emitUnrotatedEnd, emitRotatedEnd } from '../parts/compressed/rotary-end';
 import { emitLinear } from '../parts/linear';
 import type { Linear } from '../parts/linear';
 import { emitNorm } from '../parts/norm';

@@ -2,7 +2,7 @@ import type { ModelFolder } from '../../checkpoints/model-folder';
 import type { Norm } from '../parts/norm';
 import { layerTypeConfig, readRotary } from '../parts/rotary';
 import type { Rotary } from '../parts/rotary';
-import { findConnection } from '../parts/streams/find-connections';
+import { findConnection } from '../parts/streams/hyper-connections';
 import type { BlockArchitecture, PartKind } from '../transformer/architecture';
 import { failIncomplete, blockParts, partWiring } from '../transformer/architecture';
 import type { FoundEnds } from '../transformer/find-ends';

@@ -9,7 +9,7 @@ import type { Linear } from '../parts/linear';
 import type { MlpPart, MlpSource } from '../parts/mlp-part';
 import type { Architecture, Biases, GateUpOrder } from '../transformer/architecture';
 import type { TensorFinder } from '../transformer/tensor-finder';
-import { findMlpParts } from './mlp-parts';
+import { findMlpParts } from '../parts/mlp-part';
 import { SublayerModule } from './sublayer';
 import type { RoledLinear } from './sublayer';
 import { findWiring } from './wiring';

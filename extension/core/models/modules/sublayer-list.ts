@@ -1,7 +1,7 @@
 import type { BlockEnd } from '../parts/block-end';
 import type { Norm } from '../parts/norm';
-import { findPatch } from '../patch/symbolic-patch';
-import type { PatchSpecs } from '../patch/symbolic-patch';
+import { findPatch, emitPatchBranch, patchFlops, patchTensors } from '../patch/symbolic-patch';
+import type { PatchSpecs, SymbolicPatch } from '../patch/symbolic-patch';
 import type { PartKind } from '../transformer/architecture';
 import type { ConfigFields } from '../transformer/model-config';
 import type { TensorFinder } from '../transformer/tensor-finder';
@@ -9,9 +9,13 @@ import type { Attention } from './attention';
 import type { Mixer } from './mixer';
 import type { Mlp } from './mlp';
 import type { Moe } from './moe';
-import { Patch } from './patch';
-import type { BranchShape } from './wiring';
+import type { BranchShape, Wiring } from './wiring';
 import type { WiringNames } from './wiring-names';
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+import { verbatim } from '../../message';
+import type { Message } from '../../message';
+import { SublayerModule } from './sublayer';
 
 /** A sublayer of a transformer, with its weights found and checked. */
 export type Sublayer = Attention | Mixer | Mlp | Moe | Patch;
@@ -103,5 +107,52 @@ export class SublayerList {
     } else {
       this.sublayers.push(last.followedBy(norms, ends));
     }
+  }
+}
+
+/** A graph module that replaces a removed sublayer. Its only norms are those of the sum. */
+export class Patch extends SublayerModule {
+  public readonly kind = 'patch';
+  public readonly linears = [];
+  protected readonly roles = [];
+  protected readonly outputLinears = [];
+
+  public constructor(
+    block: number,
+    private readonly replaced: PartKind,
+    { hiddenSize, norm }: BranchShape,
+    { sumNorms = [], parallel }: Wiring,
+    public readonly patch: SymbolicPatch,
+  ) {
+    super(block, { hiddenSize, norm, residualScale: 1 }, { sumNorms, parallel });
+  }
+
+  public override get detail(): Message {
+    return verbatim(this.patch.program);
+  }
+
+  public override get place(): PartKind {
+    return this.replaced;
+  }
+
+  protected override get otherTensors(): readonly LazyTensor[] {
+    return patchTensors(this.patch);
+  }
+
+  public override get outputTensors(): readonly LazyTensor[] {
+    const { tensors } = this.patch;
+    return [tensors['up.weight'], tensors['up.bias']].filter((tensor) => tensor !== undefined);
+  }
+
+  public override get flopsPerToken(): number {
+    return patchFlops(this.patch);
+  }
+
+  public mapLinears(): this {
+    return this;
+  }
+
+  protected emitBranch(graph: GraphBuilder, x: Value): Value {
+    return emitPatchBranch(graph, this.patch, x);
   }
 }

@@ -2,7 +2,7 @@ import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import { emitNorm, emitNorms } from '../parts/norm';
 import type { Norm, NormStyle } from '../parts/norm';
-import type { ConnectedStreams, Connection } from '../parts/streams/connection';
+import type { ConnectedStreams, Connection } from '../parts/streams/hyper-connections';
 import { emitConnected } from '../parts/streams/hyper-connections';
 import { emitWeight } from '../parts/weight';
 import type { TensorFinder } from '../transformer/tensor-finder';

@@ -21,20 +21,18 @@ import { describePatch, fingerprintPatches } from '../patch/symbolic-patch';
 import type { PatchSpecs, SymbolicPatch } from '../patch/symbolic-patch';
 import { findGraphLinears } from './matrices/graph-linears';
 import type { GraphLinear, GraphLinears, UnusableMatrix } from './matrices/graph-linears';
-import { findGraphEmbeddingAndHead } from './matrices/graph-embedding-and-head';
+import { findGraphEmbeddingAndHead, tableRows } from './matrices/graph-embedding-and-head';
 import type { GraphEmbeddingOrHead } from './matrices/graph-embedding-and-head';
 import { cutGraph } from './graph-stages';
 import { GraphSublayer } from './graph-sublayer';
 import type { SublayerContext } from './graph-sublayer';
 import type { CutGraph } from './graph-stages';
 import { GraphWidths } from './heads/graph-widths';
-import { tableRows } from './matrices/lookups';
-import { mainOutput } from './stream/main-output';
-import type { MainOutput } from './stream/main-output';
+import { mainOutput, rotatedPositions } from './stream/graph-stream';
+import type { MainOutput, OnnxModel } from './stream/graph-stream';
 import { restoreNestedTensors } from './edits/node-edits';
 import { editMatrices } from './matrices/matrix-edits';
 import { findLayers, openOnnxModel } from './onnx-model';
-import type { OnnxModel } from './stream/graph-stream';
 import { OnnxParts, portName } from './onnx-parts';
 import { patchBranches } from './edits/patch-branches';
 import { ValueShapes } from './values/value-shapes';
@@ -48,7 +46,6 @@ import { elementCount } from '../../checkpoints/lazy-tensor';
 import { fillArray, isArrayDType } from '../../checkpoints/numeric-array';
 import { fixedSize, idsPort } from '../example';
 import { isPast } from './stream/cache-ports';
-import { rotatedPositions } from './stream/group-attention';
 
 /** [batch, sequence, features] */
 const rowsRank = 3;
@@ -300,10 +297,7 @@ export class OnnxLayeredModel implements LayeredModel, ExportedGraph {
       throw new UserError(
         'sublayers-missing',
         this.summary.warnings[0] ?? say`The graph has no sublayer.`,
-        {
-          file: this.summary.path,
-          remedy: say`Choose a model with a residual stream.`,
-        },
+        { file: this.summary.path, remedy: say`Choose a model with a residual stream.` },
       );
     }
     const operator = onOtherDevices.find((name) => name in this.source.summary.ops);

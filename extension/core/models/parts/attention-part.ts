@@ -4,7 +4,7 @@ import type { Message } from '../../message';
 import type { ConfigFields } from '../transformer/model-config';
 import type { Linear } from './linear';
 import type { Norm, NormStyle } from './norm';
-import type { FindPart } from './find-parts';
+import type { FindPart } from '../transformer/part-tensors';
 
 /** Sizes of an attention sublayer. */
 interface AttentionSizes {

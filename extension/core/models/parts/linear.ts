@@ -1,7 +1,6 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import { emitEncoding } from '../encodings/emit-encoding';
-import { emitLookup } from '../encodings/emit-lookup';
+import { emitEncoding, emitLookup } from '../encodings/emit-encoding';
 import { emitOverLast } from '../encodings/emit-pointwise';
 import type { MatrixEncoding } from '../matrix-encoding';
 import { emitRows, emitWeight } from './weight';

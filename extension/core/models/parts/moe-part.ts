@@ -4,14 +4,14 @@ import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import { say } from '../../message';
 import { UserError } from '../../user-error';
 import type { ModelConfig } from '../transformer/model-config';
-import { partTensors } from '../transformer/part-tensors';
+import { partTensors, findParts } from '../transformer/part-tensors';
 import { maskedScore } from './causal-mask';
 import type { MlpSource } from './mlp-part';
 import { emitNorm } from './norm';
 import type { Norm } from './norm';
 import type { Routed } from './routing';
 import { emitPieces, emitStored, emitWeight } from './weight';
-import type { FindPart } from './find-parts';
+import type { FindPart, PartNames } from '../transformer/part-tensors';
 
 /** Changes tensors with a row per expert, in one or more pieces along their first axis. */
 type MapRows = (pieces: readonly LazyTensor[]) => readonly LazyTensor[];
@@ -49,7 +49,7 @@ export interface MoePart {
 }
 
 /** The model and the MoE layer that a part is found for. */
-export interface MoeSource extends Omit<MlpSource, 'inner'> {
+interface MoeSource extends Omit<MlpSource, 'inner'> {
   /** Prefix of the tensors of the MoE module. */
   readonly module: string;
   readonly count: number;
@@ -57,7 +57,7 @@ export interface MoeSource extends Omit<MlpSource, 'inner'> {
   readonly hiddenSize: number;
 }
 
-export type FindMoePart<Names = object> = FindPart<MoePart, MoeSource, Names>;
+type FindMoePart<Names = object> = FindPart<MoePart, MoeSource, Names>;
 
 interface TableNames {
   /** Tensor with the experts of each token, below the module. */
@@ -69,7 +69,7 @@ interface TableNames {
  * Lookup table from tokens to experts, in blocks without score-based routing (DeepSeek-V4).
  * @throws UserError if the table doesn't contain integers
  */
-export const expertTable: FindMoePart<TableNames> = (
+const expertTable: FindMoePart<TableNames> = (
   { name, appliesTo },
   { config, block, module, tensors, perToken },
 ) => {
@@ -107,7 +107,7 @@ export function emitTableChoice(
 }
 
 /** A factor on the weight of each expert, in a tensor [count] of the module. */
-export const shareFactors: FindMoePart<string> = (name, { module, tensors, count }) => {
+const shareFactors: FindMoePart<string> = (name, { module, tensors, count }) => {
   const withFactors = (byExpert: readonly LazyTensor[]): MoePart => ({
     byExpert,
     withRows: (map) => withFactors(map(byExpert)),
@@ -130,7 +130,7 @@ interface OwnNormNames {
 }
 
 /** Norms of experts and router; the norm of the branch applies to the shared expert alone (Gemma 4). */
-export const ownNorms: FindMoePart<OwnNormNames> = (
+const ownNorms: FindMoePart<OwnNormNames> = (
   names,
   { prefix, tensors, hiddenSize, norm: style },
 ) => {
@@ -154,32 +154,26 @@ export const ownNorms: FindMoePart<OwnNormNames> = (
 };
 
 /** A bias [hidden] of the module, added once to the output (Nomic Embed v2). */
-export const sumBias: FindMoePart<string> = (name, { module, tensors, hiddenSize }) => {
+const sumBias: FindMoePart<string> = (name, { module, tensors, hiddenSize }) => {
   const bias = tensors.take(`${module}${name}`, [hiddenSize]);
   return { sumBias: bias, output: (graph, x) => graph.op('Add', [x, emitWeight(graph, bias)]) };
 };
 
 /** Averages the outputs of the routed and the shared experts, if the config enables it. */
-export const averagedShared: FindMoePart<(config: ModelConfig) => boolean> = (
-  isAveraged,
-  { config },
-) =>
+const averagedShared: FindMoePart<(config: ModelConfig) => boolean> = (isAveraged, { config }) =>
   isAveraged(config)
     ? { output: (graph, x) => graph.op('Mul', [x, graph.scalar(0.5)]) }
     : undefined;
 
 /** Weights that scale the input of experts instead of the output (Llama 4). */
-export const scaledInput: FindMoePart = () => ({
+const scaledInput: FindMoePart = () => ({
   weighted: (graph, rows, shares, expert) => expert(graph.op('Mul', [rows, shares])),
 });
 
 /**
  * Jitter threshold of SparseMixer (arXiv 2310.00811): relative gap below which a score still competes with the best.
  */
-export const sparseMixer: FindMoePart<(config: ModelConfig) => number> = (
-  jitterOf,
-  { config },
-) => ({
+const sparseMixer: FindMoePart<(config: ModelConfig) => number> = (jitterOf, { config }) => ({
   route: (graph, scores, perToken) => emitSparseMixer(graph, scores, jitterOf(config), perToken),
 });
 
@@ -213,3 +207,19 @@ function emitSparseMixer(
     shares: joined(best.map(({ share }) => share)),
   };
 }
+
+const finders = {
+  averagedShared,
+  ownNorms,
+  scaledInput,
+  shareFactors,
+  sparseMixer,
+  sumBias,
+  table: expertTable,
+} satisfies Record<string, FindMoePart<never>>;
+
+/** Parts of MoE layers in the table of an architecture, in order. */
+export type MoePartNames = PartNames<typeof finders>;
+
+export const findMoeParts = (names: MoePartNames | undefined, source: MoeSource): MoePart[] =>
+  findParts<MoePart, MoeSource, typeof finders>(finders, names, source);

@@ -35,9 +35,7 @@ export function choiceIndices(ids: readonly number[], slots: number, width: numb
     throw new UserError(
       'graph-slots-mismatch',
       say`A graph of ${slots} slots does not fit an input of ${width} numbers.`,
-      {
-        remedy: say`Use a smaller graph or a wider input.`,
-      },
+      { remedy: say`Use a smaller graph or a wider input.` },
     );
   }
   const each = Math.floor(width / slots);
@@ -62,9 +60,7 @@ export function sinCosPositions(places: readonly Place[], width: number): Float3
     throw new UserError(
       'width-not-divisible',
       say`Position features need a width divisible by 4, not ${width}.`,
-      {
-        remedy: say`Use a multiple of 4, at least 8.`,
-      },
+      { remedy: say`Use a multiple of 4, at least 8.` },
     );
   }
   const frequencies = Array.from({ length: count }, (_, k) => 10_000 ** (-k / (count - 1)));

@@ -5,7 +5,7 @@ import { dtypesWith } from '../transformer/linear-layers';
 import type { ModelSummary } from '../model-summary';
 import { summarizePatches, summarizeSublayers } from '../summarize';
 import type { SummarizedLayout } from '../summarize';
-import { Patch } from '../modules/patch';
+import { Patch } from '../modules/sublayer-list';
 import type { Sublayer } from '../modules/sublayer-list';
 import { fingerprintPatches, patchTensors } from './symbolic-patch';
 import type { SymbolicPatch } from './symbolic-patch';

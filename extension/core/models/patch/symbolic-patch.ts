@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto';
 import * as v from 'valibot';
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+import { fingerprintChanges } from '../fingerprint';
 import { emitWeight } from '../parts/weight';
 import { emitGraphConvolutions } from './graph-convolutions';
 import { fits } from './graph-slots';
@@ -88,15 +88,10 @@ export function describePatch({ program, graph }: SymbolicPatch<unknown>): Patch
 }
 
 /** Tells a model with patches from the model of the fingerprint. */
-export function fingerprintPatches(
+export const fingerprintPatches = (
   fingerprint: string,
   patches: ReadonlyMap<string, SymbolicPatch>,
-): string {
-  const described = [...patches]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([id, patch]) => [id, describePatch(patch)]);
-  return createHash('sha256').update(fingerprint).update(JSON.stringify(described)).digest('hex');
-}
+): string => fingerprintChanges(fingerprint, patches, describePatch);
 
 /** Loads the patch described by `spec`, with tensors from `find`. */
 export function findPatch(

@@ -3,8 +3,7 @@ import type { Architecture, Biases } from '../transformer/architecture';
 import type { ConfigFields } from '../transformer/model-config';
 import { fullAttentionLength } from '../encoders/encoder-config';
 import { countedBlocks } from './seq2seq-family';
-import type { Seq2SeqConfig } from './seq2seq-config';
-import type { Seq2SeqFamily, TowerNames } from './seq2seq-family';
+import type { Seq2SeqConfig, Seq2SeqFamily, TowerNames } from './seq2seq-family';
 import { postNorm, preNorm } from '../modules/wiring-names';
 
 /** A family of BART's shape, which its decoder alone has too. */

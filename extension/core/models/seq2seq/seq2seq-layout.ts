@@ -20,8 +20,7 @@ import type { Architecture } from '../transformer/architecture';
 import type { SummarizedLayout } from '../summarize';
 import type { ModelConfig } from '../transformer/model-config';
 import { describedEncodings, TensorFinder } from '../transformer/tensor-finder';
-import type { Seq2SeqConfig } from './seq2seq-config';
-import type { Seq2SeqFamily, TowerNames } from './seq2seq-family';
+import type { Seq2SeqConfig, Seq2SeqFamily, TowerNames } from './seq2seq-family';
 import { say } from '../../message';
 
 /** An encoder or a decoder with its weights found. */

@@ -5,8 +5,8 @@ import { UserError } from '../../user-error';
 import type { BlockNames, InputPort, ModelOutput, Step } from '../layered-model';
 import type { EmbeddingOrHead } from '../matrix-encoding';
 import { stream } from '../model-emitter';
-import type { SublayerCall, SideValue, Values } from '../model-emitter';
-import type { ModelSummary } from '../model-summary';
+import type { SublayerCall, SideValue, Values, ModelInputs, StepEmitter } from '../model-emitter';
+import type { ModelSummary, SublayerSummary } from '../model-summary';
 import { BlockModel } from '../modules/block-model';
 import { runningCosts } from '../modules/costs';
 import { linearIfAny } from '../modules/sublayer';
@@ -25,6 +25,7 @@ import {
   emitTarget,
   findMask,
   seq2SeqMasks,
+  emitTargetMasks,
 } from './emit-seq2seq';
 import type { Seq2SeqLayout, Tower } from './seq2seq-layout';
 import { say } from '../../message';
@@ -33,7 +34,7 @@ import type { Linear } from '../parts/linear';
 /** The decoder's first hidden states, as long as the stream is the encoder's. */
 const target = 'target';
 /** Output of the encoder, as long as the stream is the decoder's. */
-export const encoded = 'encoded';
+const encoded = 'encoded';
 
 /**
  * Encoder–decoder model as one residual stream: first the encoder's, whose output then becomes part of the state,
@@ -208,10 +209,7 @@ export class Seq2SeqModel extends BlockModel<Seq2SeqLayout, Seq2SeqModel> {
     throw new UserError(
       'patches-unsupported',
       say`Encoder–decoder models can't hold graph modules.`,
-      {
-        file: this.summary.path,
-        remedy: say`Choose a decoder or an encoder.`,
-      },
+      { file: this.summary.path, remedy: say`Choose a decoder or an encoder.` },
     );
   }
 
@@ -329,4 +327,57 @@ function seq2seqInputs(
   return start === undefined || maxPositions === undefined || vocabularySize === undefined
     ? { source, target }
     : { source, target: { ...target, transcript: { start, most: maxPositions, vocabularySize } } };
+}
+
+/** int64 [batch, source]: 1 for source tokens to attend to. */
+const attended = 'source_mask';
+export const sourceInputs = { encoded, attended } as const;
+
+/**
+ * Decoder of an encoder–decoder model as a text decoder with two additional inputs: the encoder output, float32 [batch,
+ * source, hidden], and the source mask. Keys and values of the source are cached like those of the target: the first
+ * step computes them, and later steps receive no source rows.
+ */
+export class StepDecoder implements StepEmitter {
+  public readonly summary: {
+    readonly name: string;
+    readonly sublayers: readonly SublayerSummary[];
+  };
+  /** Number of sublayers before those of the decoder. */
+  private readonly first: number;
+
+  public constructor(private readonly model: Seq2SeqModel) {
+    const { name, sublayers } = model.summary;
+    this.first = model.layout.encoder.sublayers.length;
+    this.summary = { name, sublayers: sublayers.slice(this.first) };
+  }
+
+  public get vocabularySize(): number {
+    const { epilogue, decoder } = this.model.layout;
+    return epilogue.head?.linear.weight.shape[0] ?? decoder.attention.hiddenSize;
+  }
+
+  public emitPrologue(graph: GraphBuilder, inputs: ModelInputs): { state: Values; side: Values } {
+    const { layout } = this.model;
+    const { hiddenSize } = layout.decoder.attention;
+    graph.input(encoded, DataType.FLOAT, ['batch_size', 'source', hiddenSize]);
+    graph.input(attended, DataType.INT64, ['batch_size', 'source_total']);
+    const { inputIds, positionIds } = inputs;
+    return {
+      state: { [stream]: emitTarget(graph, layout, inputIds, positionIds), [encoded]: encoded },
+      side: emitTargetMasks(graph, layout, inputs, attended),
+    };
+  }
+
+  public emitSublayer(...[graph, index, ...values]: SublayerCall): Values {
+    return this.model.emitSublayer(graph, this.first + index, ...values);
+  }
+
+  public emitSkipped(graph: GraphBuilder, index: number, state: Values): Values {
+    return this.model.emitSkipped(graph, this.first + index, state);
+  }
+
+  public emitEpilogue(graph: GraphBuilder, hidden: Value): Value {
+    return this.model.emitEpilogue(graph, hidden);
+  }
 }

@@ -2,8 +2,7 @@ import { preNorm } from '../modules/wiring-names';
 import type { Architecture, Biases } from '../transformer/architecture';
 import type { ConfigFields } from '../transformer/model-config';
 import { countedBlocks } from './seq2seq-family';
-import type { Seq2SeqFamily, TowerNames } from './seq2seq-family';
-import type { Seq2SeqConfig } from './seq2seq-config';
+import type { Seq2SeqFamily, TowerNames, Seq2SeqConfig } from './seq2seq-family';
 
 const noBiases: Biases = { queryKeyValue: false, attentionOutput: false, feedforward: false };
 

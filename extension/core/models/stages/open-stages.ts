@@ -3,7 +3,7 @@ import type { ModelFolder } from '../../checkpoints/model-folder';
 import { openSafetensors } from '../../checkpoints/safetensors';
 import { setField } from '../../parse-json';
 import { fingerprintModel } from '../fingerprint';
-import type { FamilyOf } from '../model-family';
+import type { FamilyOf, OpenedFolder } from '../model-family';
 import { bytesByDType, unusedWarnings } from '../summarize';
 import type { ModelSummary } from '../model-summary';
 import type { MatrixEncoding } from '../matrix-encoding';
@@ -22,13 +22,7 @@ export async function openStages(
   folder: ModelFolder,
   configText: string,
   { architecture: family, config, ...named }: FamilyOf<'stages'>,
-): Promise<{
-  readonly model: StagedModel;
-  readonly checkpoint: Checkpoint;
-  /** Family and text of config.json, with the class of the head that the tensors have. */
-  readonly family: FamilyOf<'stages'>;
-  readonly configText: string;
-}> {
+): Promise<OpenedFolder<StagedModel, 'stages'>> {
   const checkpoint = await openSafetensors(folder.weights);
   const layOut = (forms: ReadonlyMap<string, MatrixEncoding> = new Map()): StagedLayout => {
     try {

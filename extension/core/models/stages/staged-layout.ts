@@ -116,10 +116,7 @@ function requireClasses(family: StagedFamily, { architectures }: StagedConfig): 
     throw new UserError(
       'model-class-unsupported',
       say`${name} is not supported, only ${head} and ${model}.`,
-      {
-        field: 'architectures',
-        remedy: say`Export the model to ONNX and open that.`,
-      },
+      { field: 'architectures', remedy: say`Export the model to ONNX and open that.` },
     );
   }
 }

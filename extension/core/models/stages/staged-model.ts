@@ -141,10 +141,7 @@ export class StagedModel extends ComposedModel<StagedLayout, StagedSublayer, Sta
     throw new UserError(
       'patches-unsupported',
       say`Graph modules are not supported in models with several hidden sizes.`,
-      {
-        file: this.summary.path,
-        remedy: say`Choose a model with one hidden size.`,
-      },
+      { file: this.summary.path, remedy: say`Choose a model with one hidden size.` },
     );
   }
 

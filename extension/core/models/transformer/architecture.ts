@@ -8,8 +8,8 @@ import type {
 import type { WiringNames } from '../modules/wiring-names';
 import type { ConfigFields, ConfigLayout, ModelConfig } from './model-config';
 import type { AttentionPartNames } from '../modules/attention-parts';
-import type { MlpPartNames } from '../modules/mlp-parts';
-import type { MoePartNames } from '../modules/moe-parts';
+import type { MlpPartNames } from '../parts/mlp-part';
+import type { MoePartNames } from '../parts/moe-part';
 import type { CompressedNames, CompressedShape } from '../parts/compressed/compressed-parts';
 import type { LatentNames, LatentShape } from '../parts/latent-heads';
 import type { MixerForm } from '../parts/mixers/mixer-form';

@@ -5,15 +5,13 @@ import { decoderHalves } from '../families/decoder-halves';
 import { gemmaFamilies } from '../families/gemma';
 import { gemma3n } from '../families/gemma3n';
 import { gemma4, gemma4Unified } from '../families/gemma4';
-import { gptjFamilies } from '../families/gptj-like';
+import { gptjFamilies, parallelFamilies } from '../families/parallel';
 import { learnedPositionFamilies } from '../families/learned-positions';
-import { llamaLikeFamilies } from '../families/llama-like';
+import { llamaLikeFamilies, nemotronNas } from '../families/llama-like';
 import { llamaRelatives } from '../families/llama-variants';
 import { explainNoKnownClass } from '../families/shared-parts';
 import { mixturesAndMixers } from '../families/mixtures/mixtures-and-mixers';
-import { nemotronNas } from '../families/nemotron-nas';
 import { olderGpts } from '../families/older-gpts';
-import { parallelFamilies } from '../families/parallel';
 import { postNormFamilies } from '../families/post-norm';
 import { seeingTowers } from '../families/multimodal-text-models';
 

@@ -1,6 +1,6 @@
 import type { Checkpoint } from '../../checkpoints/lazy-tensor';
 import type { ModelFolder } from '../../checkpoints/model-folder';
-import { withFields } from '../../checkpoints/config-text';
+import { withFields } from '../../checkpoints/model-folder';
 import { UserError } from '../../user-error';
 import { joined, say } from '../../message';
 import type { Message } from '../../message';

@@ -1,9 +1,9 @@
-import { createHash } from 'node:crypto';
 import { storedParts } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
 import { checkEncoding } from '../encodings/check-encoding';
 import { encodingTensors, mapTensors } from '../encodings/encoding-facts';
+import { fingerprintChanges } from '../fingerprint';
 import type { LinearLayer, MatrixEncoding, EmbeddingOrHead } from '../matrix-encoding';
 import type { ModelSummary } from '../model-summary';
 import {
@@ -75,11 +75,7 @@ export function requireLayers(
       throw new UserError(
         'linear-layer-unknown',
         say`The model has no linear layer of this name.`,
-        {
-          file,
-          field: id,
-          remedy: say`Open the model in the explorer to see its parts.`,
-        },
+        { file, field: id, remedy: say`Open the model in the explorer to see its parts.` },
       );
     }
     if ('place' in layer) {
@@ -161,12 +157,10 @@ export function dtypesWith(
 }
 
 /** Fingerprint of the encodings of each layer, without their values. */
-export function fingerprintEncodings(
+export const fingerprintEncodings = (
   fingerprint: string,
   forms: ReadonlyMap<string, MatrixEncoding>,
-): string {
-  const described = [...forms]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([id, form]) => [id, mapTensors(form, ({ dtype, shape }) => ({ dtype, shape }))]);
-  return createHash('sha256').update(fingerprint).update(JSON.stringify(described)).digest('hex');
-}
+): string =>
+  fingerprintChanges(fingerprint, forms, (form) =>
+    mapTensors(form, ({ dtype, shape }) => ({ dtype, shape })),
+  );

@@ -4,7 +4,7 @@ import { UserError } from '../../user-error';
 import { say } from '../../message';
 import { runningCosts, lookupCosts } from '../modules/costs';
 import { endTensors } from '../parts/block-end';
-import { connectionTensors } from '../parts/streams/connection';
+import { connectionTensors } from '../parts/streams/hyper-connections';
 import { partTensors, storedTensors } from './part-tensors';
 import type { RunningCosts } from './tapped-part';
 import type { TransformerLayout } from './transformer-layout';

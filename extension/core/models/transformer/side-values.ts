@@ -1,4 +1,4 @@
-import { emitLength } from '../../onnx/emit-length';
+import { emitLength } from '../../onnx/emit-sequence';
 import { DataType } from '../../onnx/graph-builder';
 import type { Dimension, GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { ModelInputs, SideValue, Values } from '../model-emitter';

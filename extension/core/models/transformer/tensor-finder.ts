@@ -110,11 +110,7 @@ export class TensorFinder {
       throw new UserError(
         'shape-mismatch',
         say`It has shape [${tensor.shape.join(', ')}], expected [${shape.join(', ')}] by config.json.`,
-        {
-          file: tensor.file,
-          field: stored,
-          remedy: mismatch,
-        },
+        { file: tensor.file, field: stored, remedy: mismatch },
       );
     }
     return tensor;

@@ -297,7 +297,7 @@ type MessageName =
   | 'sparse'
   | 'tensor';
 
-/** Fields that lead to tensors, by field number (proto/onnx.proto). */
+/** Fields that lead to tensors, by field number (scripts/vendor/onnx.proto). */
 const children: Readonly<
   Record<Exclude<MessageName, 'tensor'>, Readonly<Record<number, MessageName>>>
 > = {

@@ -85,5 +85,5 @@ export const checkModelsQuestion = defineQuestion({
   id: 'checkModels',
   trust: 'inspect',
   run: async (request: EstimateRequest, { open }): Promise<void> =>
-    (await import('../check-models')).checkModels(request, open),
+    (await import('../estimate')).checkModels(request, open),
 });

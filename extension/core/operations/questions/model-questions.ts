@@ -4,7 +4,7 @@ import type { UnknownFlow } from '../../inspect/flow/flow-document';
 import type { CompareRequest, ModelComparison } from '../../inspect/model-comparison';
 import type { ModelDescription, StoredTensor } from '../../inspect/model-description';
 import type { TensorStatistics } from '../../inspect/tensor-statistics';
-import { verbatim } from '../../message';
+import { verbatim, fill } from '../../message';
 import type { Capabilities } from '../../models/capabilities';
 import type { ModelSummary } from '../../models/model-summary';
 import type { WidthPrunedModel } from '../../models/width-pruning/describe-width-pruned';
@@ -14,8 +14,10 @@ import type { AskedChanges } from '../../export/writable';
 import type { Runtime } from '../../pipelines/runtimes';
 import type { OfferedSizes } from '../size-choices';
 import type { ChooseLayersRequest, ChosenLayers } from './choose-layers';
-import type { ExportStructureRequest } from './export-structure';
+import type { ExportStructureRequest } from '../../inspect/describe-model';
 import { defineQuestion } from './question';
+import type { Translate } from '../../message';
+import { readSmallText } from '../../regular-file';
 
 interface ModelRequest {
   /** A model folder, its config.json, a .safetensors file or its index; a .gguf or .onnx file. */
@@ -89,7 +91,7 @@ export const diagram = defineQuestion({
     { open },
   ): Promise<Diagram | UnknownFlow> => {
     const { against } = options;
-    const translate = await (await import('./catalogue')).translateBy(catalogue);
+    const translate = await translateBy(catalogue);
     const numbers =
       against === undefined
         ? {}
@@ -113,7 +115,7 @@ export const exportStructure = defineQuestion({
   id: 'exportStructure',
   trust: 'inspect',
   run: async (request: ExportStructureRequest, { open }): Promise<null> =>
-    (await import('./export-structure')).writeStructure(request, open),
+    (await import('../../inspect/describe-model')).writeStructure(request, open),
 });
 
 /** Sublayers with pruned width in a plan, as they are afterwards. */
@@ -180,3 +182,21 @@ export const chooseLayersQuestion = defineQuestion({
   run: async ({ model, ...request }: ChooseLayersRequest, { open }): Promise<ChosenLayers> =>
     (await import('./choose-layers')).chooseLayers(await open(model), request),
 });
+
+/** Read once each; they are part of the extension. */
+const catalogues = new Map<string, Promise<Readonly<Record<string, string>>>>();
+
+/** Says messages in the language of a catalogue; in English without one. */
+async function translateBy(file: string | undefined): Promise<Translate> {
+  if (file === undefined) {
+    return fill;
+  }
+  const reading = catalogues.get(file) ?? read(file);
+  catalogues.set(file, reading);
+  const texts = await reading;
+  return (pattern, ...values) => fill(texts[pattern] ?? pattern, ...values);
+}
+
+async function read(file: string): Promise<Readonly<Record<string, string>>> {
+  return JSON.parse(await readSmallText(file)) as Record<string, string>;
+}

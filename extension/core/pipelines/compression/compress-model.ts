@@ -19,8 +19,7 @@ import {
   requireFit,
   resolveVariant,
 } from '../../tensornet/compression-methods';
-import { costsInFolder } from '../../tensornet/costs/costs-in-folder';
-import { chooseMpoRun } from '../../tensornet/costs/machine-costs';
+import { costsInFolder, chooseMpoRun } from '../../tensornet/costs/machine-costs';
 import type { MachineCosts, MpoRunChoice } from '../../tensornet/costs/machine-costs';
 import { MatrixProducts } from '../../linear-algebra/matrix-products';
 import { reconstruct } from '../../tensornet/reconstruct';

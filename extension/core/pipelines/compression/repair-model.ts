@@ -28,13 +28,12 @@ import {
 } from '../../tensornet/repair/repair-slices';
 import type { RepairOutcome } from '../../tensornet/repair/repair-slices';
 import { RepairStore } from '../../tensornet/repair/repair-store';
-import { lossUnit } from '../../tensornet/repair/output-distance';
-import type { LossUnit } from '../../tensornet/repair/output-distance';
+import { lossUnit } from '../../tensornet/repair/walk';
+import type { LossUnit, RepairSetup } from '../../tensornet/repair/walk';
 import type { SliceRecord } from '../../tensornet/repair/repair-store';
 import { storeRepaired } from '../../tensornet/repair/trainable-encoding';
 import { defaultTrains, formsToTrain } from '../../tensornet/repair/trained-forms';
 import type { TrainedLayers } from '../../tensornet/repair/trained-forms';
-import type { RepairSetup } from '../../tensornet/repair/walk';
 import { trainedOpsets } from '../../training/onnx-trainable';
 import { UserError } from '../../user-error';
 import type { PruneResult } from '../prune-result';
@@ -247,11 +246,7 @@ function requireLikes(student: AnyModel, teacher: AnyModel, scope: RepairScope |
     throw new UserError(
       'whole-training-unsupported',
       say`Only decoders in Hugging Face folders can be trained as a whole.`,
-      {
-        file,
-        field: 'scope',
-        remedy: say`Choose --scope sublayers.`,
-      },
+      { file, field: 'scope', remedy: say`Choose --scope sublayers.` },
     );
   }
 }

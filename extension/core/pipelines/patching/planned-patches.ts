@@ -6,8 +6,7 @@ import type { SymbolicPatch } from '../../models/patch/symbolic-patch';
 import type { SymbolicGraph } from '../../models/patch/symbolic-graph';
 import { RemovableUnits } from '../../models/units';
 import { resolveIds } from '../../prune/candidates';
-import { evaluateProgram } from '../../symbolic/evaluation/evaluate-program';
-import { Machine } from '../../symbolic/evaluation/machine';
+import { evaluateProgram, Machine } from '../../symbolic/evaluation/machine';
 import { initialLibrary } from '../../symbolic/language/library';
 import { parseProgram } from '../../symbolic/language/parse-term';
 import { Rejection } from '../../symbolic/language/rejection';
@@ -115,18 +114,12 @@ export function parsePatchGraph(text: string, field: string): SymbolicGraph {
     throw new UserError(
       'program-without-graph',
       say`The program creates no graph: ${error.message}`,
-      {
-        field,
-        remedy: fitAgain,
-      },
+      { field, remedy: fitAgain },
     );
   }
   throw new UserError(
     'program-graph-too-large',
     say`The graph of the program is too large for a patch.`,
-    {
-      field,
-      remedy: fitAgain,
-    },
+    { field, remedy: fitAgain },
   );
 }

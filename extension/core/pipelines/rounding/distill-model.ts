@@ -19,7 +19,7 @@ import type { LayeredModel } from '../../models/layered-model';
 import type { OpenedModel } from '../../models/opened-model';
 import type { ExternalData } from '../../onnx/graph-builder';
 import type { DeviceName } from '../../runtime/device';
-import type { DistillSettings } from '../../tensornet/repair/distill-settings';
+import type { DistillSettings } from '../../tensornet/repair/repair-settings';
 import { distillWhole, requireTrainsAsWhole } from '../../tensornet/repair/repair-end-to-end';
 import { UserError } from '../../user-error';
 import { isTrainedParameter } from '../../training/block-model';

@@ -10,7 +10,7 @@ import type { FinalObserver, OriginalStates } from '../scorer';
 import type { SearchPlan } from '../search-plan';
 import { splitIntoSlices } from '../../metrics/slices';
 import type { Slice } from '../../metrics/slices';
-import { studentQuantile } from '../../metrics/statistics';
+import { studentQuantile } from '../../statistics';
 import { Surrogate } from './surrogate';
 import { RoundMeasurements } from '../round-measurements';
 

@@ -12,9 +12,8 @@ import { describeMeasured, outcomeWords } from '../../evaluate/requirements';
 import type { EvaluationDocument } from '../../evaluate/evaluation-document';
 import { formatChange } from '../../format';
 import { inEnglish } from '../../message';
-import { sentences } from '../report';
+import { sentences, describeOrigin } from '../report';
 import type { Column, Fact, Report, Section } from '../report';
-import { describeOrigin } from './origin';
 
 type Measured = NonNullable<EvaluationDocument['against']>;
 

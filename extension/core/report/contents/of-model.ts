@@ -4,9 +4,8 @@ import { formatChange, formatCount } from '../../format';
 import { inEnglish } from '../../message';
 import type { EncodingSpec } from '../../models/encodings/encoding-spec';
 import type { Manifest } from '../../pipelines/manifest-file';
-import { listed, listedIds } from '../report';
+import { listed, listedIds, describeOrigin } from '../report';
 import type { Report } from '../report';
-import { describeOrigin } from './origin';
 
 /**
  * Report on a model that Espalier wrote, compared with its source.

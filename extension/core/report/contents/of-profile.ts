@@ -5,7 +5,7 @@ import { inEnglish } from '../../message';
 import { selectionStability } from '../../selection-stability';
 import { bundledText, perplexityChange } from '../../prune/layer-profile';
 import type { LayerProfile } from '../../prune/layer-profile';
-import { describeOrigin } from './origin';
+import { describeOrigin } from '../report';
 import type { Heatmap, HeatmapCell, Report, Section, Series } from '../report';
 
 /** Number of candidates listed as the cheapest to remove. */

@@ -15,7 +15,7 @@ import type {
 } from '../../tensornet/sensitivity/sensitivity-profile';
 import { schemeName } from '../../tensornet/sensitivity/schemes';
 import type { Heatmap, HeatmapCell, Report, Section } from '../report';
-import { describeOrigin } from './origin';
+import { describeOrigin } from '../report';
 
 export function sensitivityReport(profile: SensitivityProfile): Report {
   const { model, calibration, metric, metricDefinition, layers, seconds, device } = profile;

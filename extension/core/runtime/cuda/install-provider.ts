@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
@@ -8,6 +7,7 @@ import { fromFdPromise } from 'yauzl';
 import type { Entry, ZipFile } from 'yauzl';
 import { withRegularFile } from '../../regular-file';
 import { checkpoint } from '../../jobs/job';
+import { packageDigest } from '../llama/unpack-archive';
 import type { JobContext } from '../../jobs/job';
 import { replaceFile } from '../../jobs/write-document';
 import { say } from '../../message';
@@ -58,7 +58,7 @@ export async function installCudaProvider(
   context: Pick<JobContext, 'cancellation' | 'progress'>,
 ): Promise<{ readonly installed: readonly string[]; readonly sha256: string }> {
   const { file, folder } = options;
-  const sha256 = await hashFile(file, context);
+  const sha256 = await packageDigest(file, 'sha256', 'hex', context);
   if (options.sha256 !== undefined && options.sha256.toLowerCase() !== sha256) {
     throw new UserError('checksum-mismatch', say`The SHA-256 is ${sha256}.`, {
       file,
@@ -88,26 +88,6 @@ export async function installCudaProvider(
     }
   });
   return { installed: libraries.map((name) => join(folder, name)), sha256 };
-}
-
-async function hashFile(
-  file: string,
-  { cancellation, progress }: Pick<JobContext, 'cancellation' | 'progress'>,
-): Promise<string> {
-  return withRegularFile(file, async ({ handle, size }) => {
-    const hash = createHash('sha256');
-    let done = 0;
-    for await (const chunk of handle.createReadStream({
-      autoClose: false,
-      highWaterMark: 2 ** 22,
-    })) {
-      hash.update(chunk as Buffer);
-      done += (chunk as Buffer).length;
-      progress({ stage: say`Checking the package`, done, total: size, unit: 'bytes' });
-      await checkpoint(cancellation);
-    }
-    return hash.digest('hex');
-  });
 }
 
 async function listEntries(zip: ZipFile, file: string): Promise<readonly Entry[]> {

@@ -1,7 +1,7 @@
 import { freemem, totalmem } from 'node:os';
 import process from 'node:process';
 import { dirname, join } from 'node:path/posix';
-import { readProc, readSystemFile } from '../../proc-file';
+import { readProc, readSystemFile } from '../../regular-file';
 
 /** Memory of Node and ONNX Runtime besides the model, once both are running. */
 const ownBytes = 96 << 20;

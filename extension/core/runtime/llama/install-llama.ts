@@ -13,7 +13,7 @@ import type { LlamaInstallation } from './installation';
 import { archiveUrl } from './package';
 import type { LlamaPackage } from './package';
 import { describeLlama } from './run-llama';
-import { fileSha512, unpackArchive } from './unpack-archive';
+import { packageDigest, unpackArchive } from './unpack-archive';
 
 /** Longest time without a byte of a download, in milliseconds. */
 const stallMilliseconds = 60_000;
@@ -53,7 +53,7 @@ export async function installLlama(
     if (file === undefined) {
       await download(archiveUrl(source, registry), source.bytes, archive, job);
     }
-    const sha512 = await fileSha512(archive, job);
+    const sha512 = await packageDigest(archive, 'sha512', 'base64', job);
     if (sha512 !== source.sha512) {
       throw new UserError(
         'checksum-mismatch',

@@ -79,9 +79,7 @@ export function llamaPackage(): LlamaPackage {
     throw new UserError(
       'llama-unsupported',
       say`There is no prebuilt llama.cpp for ${platform()}.`,
-      {
-        remedy: say`Everything else works without it.`,
-      },
+      { remedy: say`Everything else works without it.` },
     );
   }
   return found;

@@ -39,26 +39,23 @@ type Installed = Pick<LlamaInstallation, 'folder' | 'addon'>;
 
 /** @throws LlamaError if llama.cpp doesn't load on this machine. */
 export const describeLlama = async (
-  { folder, addon }: Installed,
+  installed: Installed,
   job: TaskJob,
-): Promise<LlamaDescription> =>
-  perform<LlamaDescription>({ kind: 'describe', addon: join(folder, addon) }, job);
+): Promise<LlamaDescription> => perform(installed, { kind: 'describe' }, job);
 
 /** Runs tokens through a GGUF file. @throws LlamaError */
 export const predictWithLlama = async (
-  { folder, addon }: Installed,
+  installed: Installed,
   task: Omit<PredictTask, 'kind' | 'addon'>,
   job: TaskJob,
-): Promise<LlamaPredictions> =>
-  perform<LlamaPredictions>({ ...task, kind: 'predict', addon: join(folder, addon) }, job);
+): Promise<LlamaPredictions> => perform(installed, { ...task, kind: 'predict' }, job);
 
 /** Times prefill and decode of a GGUF file. @throws LlamaError */
 export const timeWithLlama = async (
-  { folder, addon }: Installed,
+  installed: Installed,
   task: Omit<TimeTask, 'kind' | 'addon'>,
   job: TaskJob,
-): Promise<LlamaSpeed> =>
-  perform<LlamaSpeed>({ ...task, kind: 'time', addon: join(folder, addon) }, job);
+): Promise<LlamaSpeed> => perform(installed, { ...task, kind: 'time' }, job);
 
 /** A GGUF file that stays open in a process of its own, and the text that it has read. */
 export class LlamaText {
@@ -105,11 +102,17 @@ export class LlamaText {
   }
 }
 
+type WithoutAddon<Task> = Task extends unknown ? Omit<Task, 'addon'> : never;
+
 /** Performs a task in a separate process. Any failure of llama.cpp is a {@link LlamaError}. */
-async function perform<T extends object>(task: LlamaTask, job: TaskJob): Promise<T> {
+async function perform<T extends object>(
+  { folder, addon }: Installed,
+  task: WithoutAddon<LlamaTask>,
+  job: TaskJob,
+): Promise<T> {
   const child = startChild();
   try {
-    return await ask(child, task, job);
+    return await ask(child, { ...task, addon: join(folder, addon) }, job);
   } finally {
     child.end();
   }

@@ -17,21 +17,26 @@ const mostFiles = 1000;
 const regularFile = '0';
 const prefix = 'package/';
 
-/** Base64 of a file's SHA-512. */
-export async function fileSha512(
+/** Digest of a package, with progress. */
+export async function packageDigest(
   file: string,
+  algorithm: 'sha256' | 'sha512',
+  encoding: 'hex' | 'base64',
   { cancellation, progress }: Pick<JobContext, 'cancellation' | 'progress'>,
 ): Promise<string> {
   return withRegularFile(file, async ({ handle, size }) => {
-    const hash = createHash('sha512');
+    const hash = createHash(algorithm);
     let done = 0;
-    for await (const chunk of handle.createReadStream({ autoClose: false })) {
+    for await (const chunk of handle.createReadStream({
+      autoClose: false,
+      highWaterMark: 2 ** 22,
+    })) {
       hash.update(chunk as Buffer);
       done += (chunk as Buffer).length;
       progress({ stage: say`Checking the package`, done, total: size, unit: 'bytes' });
       await checkpoint(cancellation);
     }
-    return hash.digest('base64');
+    return hash.digest(encoding);
   });
 }
 

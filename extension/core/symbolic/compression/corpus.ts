@@ -1,6 +1,6 @@
 import type { Term } from '../language/term';
-import { printType, programType } from '../language/type';
-import type { Type } from '../language/type';
+import { printType, programType } from '../language/primitives';
+import type { Type } from '../language/primitives';
 
 /** Cost of a symbol or a variable, and of an application, in compression (Bowers et al. 2023, stitch). */
 export const symbolCost = 100;

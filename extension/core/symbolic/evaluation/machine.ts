@@ -1,12 +1,32 @@
 import { inventionsInOrder } from '../language/library';
 import type { Invention, Library } from '../language/library';
-import { primitiveNames } from '../language/primitives';
+import { primitiveNames, parameterTypes } from '../language/primitives';
 import type { PrimitiveName } from '../language/primitives';
 import { applied, forEachSymbol, splitSpine, symbol } from '../language/term';
 import type { Term } from '../language/term';
-import { parameterTypes } from '../language/type';
-import { GrowableArray } from './growable-array';
-import { StateSpace } from './state-space';
+import { GrowableArray, StateSpace } from './state-space';
+import type { SymbolicGraph } from '../../models/patch/symbolic-graph';
+import { Rejection } from '../language/rejection';
+
+/**
+ * Graph that a program of type `T` builds.
+ * @throws Rejection if evaluation exceeds its step limit, or the graph isn't a valid result
+ */
+export function evaluateProgram(program: Term, machine: Machine): SymbolicGraph {
+  const { space } = machine;
+  const state = machine.evaluate(machine.compile(program));
+  if (state === overrun) {
+    throw new Rejection('step-limit', 'The program takes too many steps.');
+  }
+  const graph = space.graphOf(state);
+  if (space.componentCount(graph) > 1) {
+    throw new Rejection('components-2', 'The last node that was added is not connected.');
+  }
+  if (space.nodeCount(graph) === 1) {
+    throw new Rejection('size-1', 'The graph has a single node.');
+  }
+  return space.describe(graph);
+}
 
 /** Step limit of an evaluation: replaces the 0.1 s of the released code, but is deterministic. */
 const stepLimit = 100_000;

@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import { described, parseDocument } from '../../jobs/parse-document';
 import { libraryEntrySchema } from '../language/library-file';
 import { moduleModes } from '../../models/patch/graph-slots';
-import { networkSizes } from '../module/network-sizes';
+import { networkSizes } from '../module/network';
 import { ravenModes } from '../raven/raven-data';
 import { say } from '../../message';
 

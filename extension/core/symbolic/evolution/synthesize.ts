@@ -11,7 +11,7 @@ import type { JobContext } from '../../jobs/job';
 import { evolutionJournal, makeFolder } from '../../jobs/work-folder';
 import { writeDocument, writeText } from '../../jobs/write-document';
 import { stepKey } from '../../training/dropout';
-import { exportModel } from '../../training/export-model';
+import { exportModel } from '../../training/checkpoint';
 import { UserError } from '../../user-error';
 import { libraryDocument } from '../language/library-file';
 import { trainingSteps } from '../module/train-network';
@@ -271,10 +271,7 @@ async function readDone(
     throw new UserError(
       'evolution-other-settings',
       say`The folder contains an evolution with other settings.`,
-      {
-        file,
-        remedy: say`Choose another folder, or remove this one.`,
-      },
+      { file, remedy: say`Choose another folder, or remove this one.` },
     );
   }
   return document;

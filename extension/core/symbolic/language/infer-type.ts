@@ -1,8 +1,8 @@
 import { Rejection } from './rejection';
 import { printTerm } from './term';
 import type { Term } from './term';
-import { functionType, printType, programType } from './type';
-import type { Type } from './type';
+import { functionType, printType, programType } from './primitives';
+import type { Type } from './primitives';
 
 /** Types bound to type variables during one inference. */
 class Substitution {

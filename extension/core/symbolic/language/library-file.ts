@@ -5,11 +5,10 @@ import { UserError } from '../../user-error';
 import { groundType, inferType, isInstance } from './infer-type';
 import type { Library } from './library';
 import { parseTerm } from './parse-term';
-import { isPrimitive, primitiveType } from './primitives';
+import { isPrimitive, primitiveType, printType, programType, functionType } from './primitives';
 import { Rejection } from './rejection';
 import { printTerm } from './term';
-import { printType, programType, functionType } from './type';
-import type { Type } from './type';
+import type { Type } from './primitives';
 import { say, verbatim } from '../../message';
 
 export const libraryEntrySchema = v.pipe(

@@ -3,7 +3,7 @@ import { primitiveNames, primitiveType } from './primitives';
 import { groundType, inferType } from './infer-type';
 import { forEachSymbol } from './term';
 import type { Term } from './term';
-import type { Type } from './type';
+import type { Type } from './primitives';
 
 /** Symbol that programs can use, with its search cost. */
 export interface LibraryEntry {

@@ -4,8 +4,7 @@ import type { Term } from './term';
 import { typeLookup } from './library';
 import type { Library } from './library';
 import { inferType, isInstance } from './infer-type';
-import { isPrimitive } from './primitives';
-import { printType, programType } from './type';
+import { isPrimitive, printType, programType } from './primitives';
 
 /**
  * Maximum number of tokens of a text. Far above {@link maxProgramSize}; limits the recursion depth of functions on

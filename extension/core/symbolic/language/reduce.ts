@@ -92,18 +92,7 @@ export function reduceTerm(term: Term, library: Library): Term {
  */
 export function createMass(library: Library): (term: Term) => number {
   const inventions = new Map<string, number>();
-  const mass = (term: Term): number => {
-    switch (term.kind) {
-      case 'symbol':
-        return inventions.get(term.name) ?? 1;
-      case 'variable':
-        return 1;
-      case 'lambda':
-        return mass(term.body);
-      case 'application':
-        return mass(term.function) + mass(term.argument);
-    }
-  };
+  const mass = (term: Term): number => termSize(term, inventions);
   for (const { name, term } of inventionsInOrder(library)) {
     inventions.set(name, mass(term));
   }

@@ -46,16 +46,17 @@ export function printTerm(term: Term): string {
   }
 }
 
-/** Number of symbols and variables of a term; an invention counts as 1. */
-export function termSize(term: Term): number {
+/** Number of symbols and variables of a term; an invention counts as 1, or as its size. */
+export function termSize(term: Term, sizes?: ReadonlyMap<string, number>): number {
   switch (term.kind) {
     case 'symbol':
+      return sizes?.get(term.name) ?? 1;
     case 'variable':
       return 1;
     case 'lambda':
-      return termSize(term.body);
+      return termSize(term.body, sizes);
     case 'application':
-      return termSize(term.function) + termSize(term.argument);
+      return termSize(term.function, sizes) + termSize(term.argument, sizes);
   }
 }
 

@@ -4,11 +4,11 @@ import type { Layer } from '../../training/layers';
 import type { SymbolicGraph } from '../../models/patch/symbolic-graph';
 import { encoder } from './encoder';
 import type { ModuleMode } from '../../models/patch/graph-slots';
-import type { NetworkSize } from './network-sizes';
 import { emitGraphConvolutions } from '../../models/patch/graph-convolutions';
 import type { ShapedValue } from '../../training/losses';
 import { UserError } from '../../user-error';
 import { say } from '../../message';
+import type { EncoderOptions } from './encoder';
 
 /** Layers after the encoder. */
 export type Head =
@@ -76,9 +76,7 @@ function requireWidth({ shape }: ShapedValue): number {
     throw new UserError(
       'module-width-unknown',
       say`The input of a graph module must be rows of a known width.`,
-      {
-        remedy: say`Leave only the number of rows dynamic.`,
-      },
+      { remedy: say`Leave only the number of rows dynamic.` },
     );
   }
   return width;
@@ -106,3 +104,28 @@ function headLayers({ features }: NetworkSize, head: Head): Readonly<Record<stri
       };
   }
 }
+
+/** Sizes of the network of arXiv 2303.03340. */
+export interface NetworkSize {
+  readonly encoder: EncoderOptions;
+  /** Input width d of the graph module or its replacement. */
+  readonly features: number;
+}
+
+/** The published size, and one that trains in seconds on a typical machine. */
+export const networkSizes = {
+  paper: {
+    encoder: {
+      ...{ imageSize: 128, patch: 16, width: 256, convolutionBlocks: 3 },
+      ...{ transformerBlocks: 2, heads: 4, headSize: 128, hidden: 512 },
+    },
+    features: 512,
+  },
+  small: {
+    encoder: {
+      ...{ imageSize: 32, patch: 4, width: 32, convolutionBlocks: 1 },
+      ...{ transformerBlocks: 1, heads: 2, headSize: 16, hidden: 64 },
+    },
+    features: 64,
+  },
+} as const satisfies Readonly<Record<string, NetworkSize>>;

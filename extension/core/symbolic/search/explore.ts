@@ -1,5 +1,4 @@
-import { evaluateProgram } from '../evaluation/evaluate-program';
-import { Machine } from '../evaluation/machine';
+import { evaluateProgram, Machine } from '../evaluation/machine';
 import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
 import { UserError } from '../../user-error';
@@ -45,9 +44,7 @@ export async function explore(
     throw new UserError(
       'programs-too-many',
       say`At most ${maxPrograms} programs fit in memory, not ${programLimit}.`,
-      {
-        remedy: say`Choose a lower limit for programs.`,
-      },
+      { remedy: say`Choose a lower limit for programs.` },
     );
   }
   const machine = new Machine(library);

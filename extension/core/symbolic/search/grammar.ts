@@ -1,6 +1,6 @@
 import type { Library, LibraryEntry } from '../language/library';
-import { functionType, parameterTypes, printType, programType } from '../language/type';
-import type { Type } from '../language/type';
+import { functionType, parameterTypes, printType, programType } from '../language/primitives';
+import type { Type } from '../language/primitives';
 
 /** Production of a program of a type: an entry applied to programs of its first parameters' types. */
 interface Production {

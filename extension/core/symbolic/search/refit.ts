@@ -1,7 +1,7 @@
 import type { Library, LibraryEntry } from '../language/library';
 import { splitSpine } from '../language/term';
 import type { Term } from '../language/term';
-import { functionType, parameterTypes, printType, programType } from '../language/type';
+import { functionType, parameterTypes, printType, programType } from '../language/primitives';
 import { createGrammar } from './grammar';
 import type { SymbolicGraph } from '../../models/patch/symbolic-graph';
 

@@ -94,10 +94,7 @@ export function parseLimit(text: string): BudgetLimit {
     throw new UserError(
       'limit-invalid',
       say`${text} is not a share of the model above 0 % and below 100 %.`,
-      {
-        field: 'limits',
-        remedy: say`For half of it, write ${`${unit}<50%`}.`,
-      },
+      { field: 'limits', remedy: say`For half of it, write ${`${unit}<50%`}.` },
     );
   }
   return { unit, ratio, field: 'limits' };

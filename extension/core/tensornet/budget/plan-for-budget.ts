@@ -15,14 +15,15 @@ import type { SensitivityProfile, TokenTimes } from '../sensitivity/sensitivity-
 import { loadProfileInputs } from '../statistics/profile-inputs';
 import { PlanMeasurer } from './plan-measurer';
 import { planProblem } from './plan-under-budget';
-import type { RemovalCost } from './plan-under-budget';
+import type { RemovalCost, CompressionPlan } from './plan-under-budget';
 import { isTimeUnit } from './budget-limits';
-import type { Budget } from './budget-limits';
+import type { Budget, BudgetLimit } from './budget-limits';
 import { refinePlan } from './refine-plan';
 import type { RefusePlan } from './choose-writable';
 import type { RefinedPlan } from './refine-plan';
 import { say } from '../../message';
 import type { Message } from '../../message';
+import type { CompressionScheme } from '../sensitivity/schemes';
 
 /** Model, profile and texts for measuring plans. */
 export interface MeasurerRequest {
@@ -192,4 +193,25 @@ function requireMatchingTable({ model, table }: MeasurerRequest): void {
       },
     );
   }
+}
+
+/** Budget and allowed changes of a plan. */
+export interface BudgetChoice {
+  /** All limits apply together; sizes are reported in the unit of the first. */
+  readonly limits: readonly BudgetLimit[];
+  /** Context length for memory, in tokens; the default if undefined. */
+  readonly context?: number | undefined;
+  /** Compression schemes that the plan may use. */
+  readonly schemes: readonly CompressionScheme[];
+  /** True if sublayers may be removed, by the layer profile. */
+  readonly removes: boolean;
+  /** True to allow width pruning, if the profile includes widths. */
+  readonly prunesWidths: boolean;
+  /** True to allow compressing embedding and head, if the profile includes them. */
+  readonly embeddingAndHead: boolean;
+}
+
+/** Plan with the budget that it was made for: predicted from single changes, or measured as a whole. */
+export interface MadePlan extends BudgetChoice {
+  readonly result: CompressionPlan & Partial<Pick<RefinedPlan, 'distance' | 'tried'>>;
 }

@@ -6,8 +6,7 @@ import type { PlannedWidthPruning } from '../../models/width-pruning/width';
 import { UserError } from '../../user-error';
 import { levelType } from '../compression-choice';
 import type { CompressionChoice } from '../compression-choice';
-import { resolveVariant } from '../compression-methods';
-import { byImportance } from '../gguf-types';
+import { resolveVariant, byImportance } from '../compression-methods';
 import { withFileSizes, findGgufFacts } from '../sensitivity/gguf-facts';
 import type {
   EmbeddingOrHeadSensitivity,
@@ -191,10 +190,7 @@ function requireShare(limit: BudgetLimit): void {
     throw new UserError(
       'share-invalid',
       say`${limit.ratio} is not a share of the model above 0 and below 1.`,
-      {
-        field: limit.field ?? 'budget',
-        remedy: say`For half of it, write 0.5.`,
-      },
+      { field: limit.field ?? 'budget', remedy: say`For half of it, write 0.5.` },
     );
   }
 }
@@ -209,10 +205,7 @@ function requireTimes(
     throw new UserError(
       'profile-times-missing',
       say`The sensitivity profile has no times: all layers are convolutions.`,
-      {
-        field: limit.field ?? 'unit',
-        remedy: say`Count bytes, parameters or flops.`,
-      },
+      { field: limit.field ?? 'unit', remedy: say`Count bytes, parameters or flops.` },
     );
   }
   const isAmount = 'most' in limit && Number.isFinite(limit.most);

@@ -9,7 +9,7 @@ import type { CompressionPlan, LimitKept, PlannedProblem, PlannedPart } from './
 import type { PlanMeasurement } from './plan-measurer';
 import { UserError } from '../../user-error';
 import { say } from '../../message';
-import { median } from '../../median';
+import { median } from '../../statistics';
 import type { BudgetPart, BudgetSolution, PartChoice, PartState } from './budget-problem';
 import { removedSublayers } from './part-states';
 import type { PlannedState } from './part-states';

@@ -4,14 +4,16 @@ import type { MatrixEncoding, MpoEncoding } from '../../models/matrix-encoding';
 import type { DeviceName } from '../../runtime/device';
 import { deviceNames } from '../../runtime/device';
 import { machineName } from '../../runtime/speed/work-rates';
-import { fitRates, predictTime } from './fit-rates';
-import type { Sample } from './fit-rates';
-import { encodingWork } from './kernels';
-import type { KernelName } from './kernels';
+import { encodingWork, fitRates, predictTime } from './kernels';
+import type { KernelName, Sample } from './kernels';
 import { measureCosts } from './measure-costs';
-import { counted, inEnglish } from '../../message';
+import { counted, inEnglish, say } from '../../message';
 import { parseJsonText } from '../../parse-json';
 import { readSmallText } from '../../regular-file';
+import { join } from 'node:path';
+import { checkpoint } from '../../jobs/job';
+import type { JobContext } from '../../jobs/job';
+import { makeFolder } from '../../jobs/work-folder';
 
 const rate = v.pipe(v.number(), v.minValue(0));
 const ratesSchema = v.strictObject({
@@ -141,4 +143,32 @@ export function explainMpoRun({ run, rows, milliseconds }: MpoRunChoice): string
   return run === 'chained'
     ? `Chained: ${chained} ms for ${at} site by site, ${contracted} ms as a matrix.`
     : `Contracted when loaded: ${contracted} ms for ${at} as a matrix, ${chained} ms site by site.`;
+}
+
+/**
+ * Costs of this machine, from a folder with one file per device. Measures them if they aren't known, or if `again` is
+ * set.
+ * @throws UserError if the folder isn't writable
+ */
+export async function costsInFolder(
+  folder: string,
+  device: DeviceName,
+  context: Pick<JobContext, 'cancellation' | 'progress'>,
+  again = false,
+): Promise<MachineCosts> {
+  await makeFolder(folder, say`Move your user's cache folder, or make it writable.`);
+  return machineCosts({
+    device,
+    file: join(folder, `${device}.json`),
+    again,
+    afterGraph: async (done, total) => {
+      context.progress({
+        stage: say`Timing matmuls on this machine`,
+        done,
+        total,
+        unit: 'steps',
+      });
+      await checkpoint(context.cancellation);
+    },
+  });
 }

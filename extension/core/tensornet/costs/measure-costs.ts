@@ -13,8 +13,8 @@ import { createSession } from '../../runtime/session';
 import { floatTensor } from '../../runtime/tensors';
 import { bondSizes, factorize } from '../mpo';
 import { float32Data, int8Data, uint8Data } from '../tensor-values';
-import type { Sample } from './fit-rates';
 import { encodingWork } from './kernels';
+import type { Sample } from './kernels';
 import { mapTensors } from '../../models/encodings/encoding-facts';
 
 /** Sizes to time. */

@@ -4,9 +4,8 @@ import { roundStep } from '../../linear-algebra/kernels';
 import type { MatrixProducts } from '../../linear-algebra/matrix-products';
 import type { Rows } from '../../linear-algebra/matrix-source';
 import { transpose } from '../tensor-values';
-import { BlockScales } from './block-grid';
-import type { BlockGrid } from './block-grid';
-import { blockForm } from './block-quantized';
+import { BlockScales, blockForm } from './block-quantized';
+import type { BlockGrid } from './block-quantized';
 import { choleskyBlocked } from '../../linear-algebra/blocked-cholesky';
 import type { SquareMatrix } from '../../linear-algebra/small-matrix';
 

@@ -3,7 +3,7 @@ import type { Int8Encoding } from '../../models/matrix-encoding';
 import { roundStep } from '../../linear-algebra/kernels';
 import type { MatrixProducts } from '../../linear-algebra/matrix-products';
 import type { Rows } from '../../linear-algebra/matrix-source';
-import type { InputStatistics } from '../statistics/input-statistics';
+import type { InputStatistics } from '../statistics/statistics-accumulator';
 import { float32Data, int8Data, scaleColumns, transpose } from '../tensor-values';
 import { inputsPerStep, roundCompensating, factorHessian } from './gptq';
 

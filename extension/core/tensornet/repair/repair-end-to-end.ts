@@ -284,9 +284,6 @@ function noText(file: string, instead: string): UserError {
   return new UserError(
     'whole-training-unsupported',
     say`Only models that continue texts can be trained as a whole.`,
-    {
-      file,
-      remedy: say`Choose ${instead}.`,
-    },
+    { file, remedy: say`Choose ${instead}.` },
   );
 }

@@ -1,10 +1,15 @@
 import * as v from 'valibot';
-import { modelInputSchema, portableInput } from '../../distribute/input-schema';
-import { workItemKey, hashSetup, readMessage, kernelProbe } from '../../distribute/work-item';
+import {
+  modelInputSchema,
+  portableInput,
+  workItemKey,
+  hashSetup,
+  readMessage,
+  kernelProbe,
+} from '../../distribute/work-item';
 import type { Engine, WorkSetup } from '../../distribute/work-item';
-import type { OpenTaskRunner } from '../../distribute/task-runner';
+import type { OpenTaskRunner, PoolContext } from '../../distribute/with-workers';
 import { withWorkers } from '../../distribute/with-workers';
-import type { PoolContext } from '../../distribute/with-workers';
 import { formatBytes } from '../../format';
 import { say } from '../../message';
 import type { OpenedModel } from '../../models/opened-model';

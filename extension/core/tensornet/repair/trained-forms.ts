@@ -3,7 +3,7 @@ import type { LayeredModel } from '../../models/layered-model';
 import type { LinearLayer, MatrixEncoding } from '../../models/matrix-encoding';
 import { say } from '../../message';
 import type { OpenedModel } from '../../models/opened-model';
-import { hasTrainableRouters, routerLayers } from '../../models/router-layers';
+import { hasTrainableRouters, routerLayers } from '../../models/layered-model';
 import { UserError } from '../../user-error';
 import { trainedTensors } from './trainable-encoding';
 import { rootMeanSquare } from '../../linear-algebra/small-matrix';

@@ -5,9 +5,12 @@ import type { DeviceName } from '../../runtime/device';
 import { LayeredExecutor } from '../../runtime/layered-executor';
 import type { HiddenState, Tensor } from '../../runtime/tensors';
 import { streamAfter } from './graph-slice';
-import { outputDistance } from './output-distance';
 import type { RepairSettings } from './repair-settings';
 import type { SliceData, SlicePair } from './graph-slice';
+import { relativeSquares } from '../../linear-algebra/small-matrix';
+import { createReadout } from '../../metrics/metric-readout';
+import { metrics } from '../../metrics/metrics';
+import { floatsIn } from '../../runtime/tensors';
 
 /** A model to repair, and its teacher. */
 export interface RepairSetup {
@@ -169,4 +172,49 @@ export class Walk {
 
 function lost(name: string): never {
   throw new Error(`the state has no value named ${name}`);
+}
+
+/** Unit of the distance between outputs: nats per token for logits, otherwise ‖ŷ − y‖² / ‖y‖². */
+export type LossUnit = 'nats' | 'relative-squares';
+
+export function lossUnit({ output }: LayeredModel): LossUnit {
+  return output.givesScores ? 'nats' : 'relative-squares';
+}
+
+/** Final states of both models for one input. */
+interface FinalStates {
+  readonly input: ModelInput;
+  readonly teacher: HiddenState;
+  readonly student: HiddenState;
+}
+
+/**
+ * KL(p‖q) in nats per token between the outputs of two models with their own heads, in chunks of rows that fit in
+ * memory; for outputs that aren't logits, the mean over examples of ‖ŷ − y‖² / ‖y‖².
+ */
+async function outputDistance(
+  teacher: LayeredExecutor,
+  student: LayeredExecutor,
+  states: readonly FinalStates[],
+  afterRun: () => Promise<void>,
+): Promise<number> {
+  const readout = createReadout(student, 'kl', metrics.kl, { original: teacher });
+  const hasLogits = lossUnit(teacher.model) === 'nats';
+  let [sum, count] = [0, 0];
+  for (const pair of states) {
+    if (hasLogits) {
+      const [terms = new Float32Array()] = await readout.rowTerms(
+        ...([pair.input, pair.teacher, [pair.student], undefined, afterRun] as const),
+      );
+      sum += terms.reduce((total, term) => total + term, 0);
+      count += terms.length;
+    } else {
+      const original = await teacher.output(pair.teacher);
+      const candidate = await student.output(pair.student);
+      sum += relativeSquares(floatsIn(candidate), floatsIn(original));
+      count++;
+      await afterRun();
+    }
+  }
+  return sum / Math.max(1, count);
 }

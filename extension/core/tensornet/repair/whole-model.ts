@@ -2,9 +2,9 @@ import { rootMeanSquare } from '../../linear-algebra/small-matrix';
 import { encodingParameters, encodingSizes } from '../../models/encodings/encoding-facts';
 import type { LayeredModel } from '../../models/layered-model';
 import type { MatrixEncoding } from '../../models/matrix-encoding';
-import { routerLayers } from '../../models/router-layers';
+import { routerLayers } from '../../models/layered-model';
 import { floatsIn } from '../../runtime/tensors';
-import { adapterProduct } from '../../training/adapted-model';
+import { adapterProduct } from '../../training/adapters';
 import type { AdaptableMatrix } from '../../training/adapters';
 import type { TrainableModel } from '../../training/trainable-model';
 import {

@@ -46,10 +46,7 @@ export function findGgufFacts(table: SensitivityProfile): GgufFacts | undefined 
     throw new UserError(
       'profile-gguf-missing',
       say`The sensitivity profile lacks the tensors of the GGUF file.`,
-      {
-        field: 'gguf',
-        remedy: say`Profile the sensitivity again.`,
-      },
+      { field: 'gguf', remedy: say`Profile the sensitivity again.` },
     );
   }
   return table.gguf;

@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import { Journal, spentSchema, totalSpent } from '../../jobs/journal';
 import type { Spent } from '../../jobs/journal';
 import type { Compression } from '../compression-choice';
-import { matrixKey } from './describe-matrices';
+import { matrixKey } from './chosen-matrices';
 import type {
   RunTimes,
   SensitivityEntry,

@@ -6,7 +6,7 @@ import { metricNames } from '../../metrics/metrics';
 import { linearRoles, embeddingAndHeadPlaces } from '../../models/matrix-encoding';
 import { sublayerKinds } from '../../models/model-summary';
 import { modelSummarySchema } from '../../models/model-summary-schema';
-import { originEntries } from '../../runtime/origin-schema';
+import { originEntries } from '../../runtime/origin';
 import { compressionEntries, compressionRequestSchema } from '../compression-choice';
 import type { SensitivityProfile } from './sensitivity-profile';
 import { say } from '../../message';

@@ -12,7 +12,7 @@ import type { Width } from '../../models/width-pruning/width';
 import type { LayeredModel } from '../../models/layered-model';
 import type { SublayerSummary } from '../../models/model-summary';
 import type { OpenedModel } from '../../models/opened-model';
-import type { InputStatistics } from '../statistics/input-statistics';
+import type { InputStatistics } from '../statistics/statistics-accumulator';
 import type { ChangeScorer, StandIn } from './change-scorer';
 import type { SensitivitySettings, WidthEntry, WidthSensitivity } from './sensitivity-profile';
 import { UserError } from '../../user-error';

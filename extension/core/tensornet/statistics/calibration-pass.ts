@@ -3,7 +3,7 @@ import type { GraphPart, Step } from '../../models/layered-model';
 import type { LayeredExecutor } from '../../runtime/layered-executor';
 import type { HiddenState, Tensor } from '../../runtime/tensors';
 import type { MatrixProducts } from '../../linear-algebra/matrix-products';
-import type { InputStatistics } from './input-statistics';
+import type { InputStatistics } from './statistics-accumulator';
 import { gramGroups } from './fitting-memory';
 import type { GramGroup } from './fitting-memory';
 import { StatisticsAccumulator } from './statistics-accumulator';

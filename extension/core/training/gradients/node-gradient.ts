@@ -1,6 +1,6 @@
 import { DataType } from '../../onnx/graph-builder';
 import type { Attribute, GraphBuilder, Value } from '../../onnx/graph-builder';
-import { emitLength } from '../../onnx/emit-length';
+import { emitLength } from '../../onnx/emit-sequence';
 import type { NodeProto } from '../../onnx/proto/onnx_pb';
 import { outputName } from '../../models/onnx/graph-index';
 import type { ValueShapes } from '../../models/onnx/values/value-shapes';
@@ -8,8 +8,6 @@ import type { Shape } from '../../models/onnx/values/shape-query';
 import type { ValueTypes } from '../../models/onnx/values/value-types';
 import { UserError } from '../../user-error';
 import { say } from '../../message';
-import { once } from './emitted';
-import type { Emitted, Scattered } from './emitted';
 
 const float32: number = DataType.FLOAT;
 
@@ -343,4 +341,36 @@ function repeated(whole: Shape, part: Shape): number[] | undefined {
     }
   }
   return axes;
+}
+
+/** Sparse gradient: zero except for `values` at indices along an axis. */
+interface Scattered {
+  readonly places: Value;
+  readonly values: Value;
+  readonly axis: number;
+}
+
+interface Product {
+  readonly factors: readonly [Value, Value];
+  /** True if the last two axes of a factor are swapped. */
+  readonly swaps: readonly [boolean, boolean];
+}
+
+/** Values that a backward pass has already emitted, for reuse by other rules. */
+export class Emitted {
+  /** Vectors of ones, by type and sizes. */
+  public readonly ones = new Map<string, Value>();
+  /** Shapes, by their sizes; some sizes are names. */
+  public readonly sizes = new Map<string, Value>();
+  public readonly scattered = new Map<Value, Scattered>();
+  public readonly products = new Map<Value, Product>();
+  /** Smaller gradients that others repeat by broadcasting, by the repeated one. */
+  public readonly repeated = new Map<Value, Value>();
+}
+
+/** Returns the value emitted under `key`, and emits it first if necessary. */
+export function once(emitted: Map<string, Value>, key: string, emit: () => Value): Value {
+  const value = emitted.get(key) ?? emit();
+  emitted.set(key, value);
+  return value;
 }

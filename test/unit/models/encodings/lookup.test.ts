@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { TensorData } from '../../../../extension/core/checkpoints/lazy-tensor';
-import { emitLookup } from '../../../../extension/core/models/encodings/emit-lookup';
+import { emitLookup } from '../../../../extension/core/models/encodings/emit-encoding';
 import { encodingSizes } from '../../../../extension/core/models/encodings/encoding-facts';
 import { storeEncodings } from '../../../../extension/core/models/encodings/store-encodings';
 import type { MatrixEncoding } from '../../../../extension/core/models/matrix-encoding';

@@ -6,9 +6,8 @@ import { describeVerification } from '../../../../extension/core/export/verifica
 import { addLlamaSpeeds } from '../../../../extension/core/evaluate/llama-speed';
 import type { EvaluationResult } from '../../../../extension/core/evaluate/evaluation';
 import { describeLlamaSpeed } from '../../../../extension/core/evaluate/describe-llama-speed';
-import { verifyInLlama } from '../../../../extension/core/export/verify-in-llama';
+import { verifyInLlama, writtenLogits } from '../../../../extension/core/export/verify';
 import { loadTokenizer } from '../../../../extension/core/data/tokenizer';
-import { writtenLogits } from '../../../../extension/core/export/verify';
 import { DecoderPool } from '../../../../extension/core/generate/decoder-pool';
 import { generateTexts } from '../../../../extension/core/generate/generate';
 import type { GenerationEvent } from '../../../../extension/core/generate/generate';

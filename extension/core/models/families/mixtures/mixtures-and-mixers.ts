@@ -2,16 +2,13 @@ import type { Architecture } from '../../transformer/architecture';
 import { deepseekFamilies } from './deepseek-like';
 import { deepseekV4 } from './deepseek-v4';
 import { deltaRuleFamilies } from './delta-rules';
-import { expertFamilies } from './experts';
-import { llama4 } from './llama4';
-import { minimax } from './minimax';
+import { expertFamilies, llama4 } from './experts';
+import { minimax, recurrentGemma, zamba2 } from './hybrids';
 import { newerExperts } from './combined-experts';
-import { recurrentGemma } from './recurrent-gemma';
 import { selectiveScanFamilies } from './selective-scans';
 import { shortConvolutionFamilies } from './short-convolutions';
 import { softmaxExperts } from './softmax-experts';
 import { stateSpaceFamilies } from './state-spaces';
-import { zamba2 } from './zamba2';
 
 /**
  * Families with MoE or SSM and linear-attention layers. They are about half of all, and loaded separately, so that one

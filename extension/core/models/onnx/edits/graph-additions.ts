@@ -1,5 +1,5 @@
 import { nestedGraphs } from '../../../checkpoints/nested-weights';
-import { dataTypeName } from '../../../checkpoints/onnx-data-types';
+import { dataTypeName } from '../../../checkpoints/onnx-file';
 import type { OnnxFile, OnnxInitializer } from '../../../checkpoints/onnx-file';
 import { GraphBuilder } from '../../../onnx/graph-builder';
 import type { ExternalData } from '../../../onnx/graph-builder';

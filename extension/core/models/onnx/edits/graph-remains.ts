@@ -69,6 +69,15 @@ function removedSum({ outputs: [sum = ''] }: GraphNode, { resolve }: RemainingGr
   return resolve(sum) !== sum;
 }
 
+/** A node that gives an output, whose sublayer was removed, the value of the stream. */
+export const bridge = (input: string, output: string): NodeProto =>
+  create(NodeProtoSchema, {
+    name: `${output}/pruned`,
+    opType: 'Identity',
+    input: [input],
+    output: [output],
+  });
+
 /** The graph of `nodes`, with those inputs, outputs and notes of values that still mean something. */
 export function keepPorts(
   original: GraphProto,
@@ -78,16 +87,7 @@ export function keepPorts(
   const output = original.output.filter(({ name }) => !droppedOutputs.has(name));
   const bridges = output.flatMap(({ name }) => {
     const source = portName(resolve(name));
-    return source === name
-      ? []
-      : [
-          create(NodeProtoSchema, {
-            name: `${name}/pruned`,
-            opType: 'Identity',
-            input: [source],
-            output: [name],
-          }),
-        ];
+    return source === name ? [] : [bridge(source, name)];
   });
   const all = [...nodes, ...bridges];
   const before = valuesRead(original);

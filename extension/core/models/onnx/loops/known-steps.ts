@@ -11,8 +11,7 @@ import {
   intsAttribute,
   tensorAttribute,
 } from '../graph-index';
-import { tensorNumbers } from '../values/tensor-numbers';
-import { ValueShapes } from '../values/value-shapes';
+import { tensorNumbers, ValueShapes } from '../values/value-shapes';
 import { rowRules } from './row-rules';
 import { stackRank } from './stack-rows';
 

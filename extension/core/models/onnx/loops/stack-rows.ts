@@ -9,10 +9,8 @@ import type { GraphProto, NodeProto } from '../../../onnx/proto/onnx_pb';
 import { freeName } from '../edits/graph-additions';
 import { GraphIndex, operatorName } from '../graph-index';
 import { ValueShapes } from '../values/value-shapes';
-import { layouts, rowRules } from './row-rules';
-import type { RowQuery } from './row-rules';
-import { findRows, rowSizes } from './rows';
-import type { Rows } from './rows';
+import { layouts, rowRules, findRows, rowSizes } from './row-rules';
+import type { RowQuery, Rows } from './row-rules';
 
 /** Bytes of a stored weight that lie together in its file, as a tensor. */
 interface StackView {

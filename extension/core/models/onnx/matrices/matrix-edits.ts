@@ -5,7 +5,7 @@ import type { GraphBuilder } from '../../../onnx/graph-builder';
 import { copyWith, valueInfo } from '../../../onnx/messages';
 import type { GraphProto, NodeProto, ValueInfoProto } from '../../../onnx/proto/onnx_pb';
 import { UserError } from '../../../user-error';
-import { emitLookup } from '../../encodings/emit-lookup';
+import { emitLookup } from '../../encodings/emit-encoding';
 import { encodingMemory, encodingTensors, mapTensors } from '../../encodings/encoding-facts';
 import type { MatrixEncoding } from '../../matrix-encoding';
 import { emitProduct } from './emit-product';

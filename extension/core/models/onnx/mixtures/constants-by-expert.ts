@@ -1,4 +1,4 @@
-import { dataTypeBits } from '../../../checkpoints/onnx-data-types';
+import { dataTypeBits } from '../../../checkpoints/onnx-file';
 import type { OnnxInitializer } from '../../../checkpoints/onnx-file';
 import type { GraphIndex, GraphNode } from '../graph-index';
 import { intAttribute, intsAttribute } from '../graph-index';

@@ -1,4 +1,4 @@
-import { dataTypeBits } from '../../../checkpoints/onnx-data-types';
+import { dataTypeBits } from '../../../checkpoints/onnx-file';
 import { nestedGraphs } from '../../../checkpoints/nested-weights';
 import { dtypeBits, elementCount } from '../../../checkpoints/lazy-tensor';
 import type { OnnxFile, OnnxInitializer } from '../../../checkpoints/onnx-file';

@@ -3,7 +3,7 @@ import { say } from '../../../message';
 import { emitActivation } from '../activations';
 import { emitLinear } from '../linear';
 import { emitWeight } from '../weight';
-import { emitChunkedRecurrence } from './chunked-recurrence';
+import { emitChunkedRecurrence, emitRecurrence } from './chunked-recurrence';
 import type { Convolution, MixerFinder, MixerInput, MixerKind, MixerParts } from './mixer-kind';
 import {
   emitBranch,
@@ -16,7 +16,6 @@ import {
   emitSoftplus,
   emitUnit,
 } from './pieces';
-import { emitRecurrence } from './recurrence';
 
 /** Gated delta rule (arXiv 2412.06464), and with a decay for each key dimension (Kimi Linear, arXiv 2510.26692). */
 export interface DeltaRule {

@@ -1,4 +1,4 @@
-import { emitLength } from '../../../onnx/emit-length';
+import { emitLength } from '../../../onnx/emit-sequence';
 import type { Value } from '../../../onnx/graph-builder';
 import { say } from '../../../message';
 import { emitActivation } from '../activations';

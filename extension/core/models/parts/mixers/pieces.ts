@@ -1,6 +1,5 @@
-import { emitScan } from '../../../onnx/emit-scan';
-import type { ScanStep } from '../../../onnx/emit-scan';
-import { emitLength } from '../../../onnx/emit-length';
+import { emitScan, emitLength } from '../../../onnx/emit-sequence';
+import type { ScanStep } from '../../../onnx/emit-sequence';
 import type { Dimension, GraphBuilder, Value } from '../../../onnx/graph-builder';
 import { emitActivation } from '../activations';
 import { emitLinear } from '../linear';

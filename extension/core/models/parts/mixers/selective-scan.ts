@@ -14,7 +14,7 @@ import {
   emitAsRows,
   emitSequence,
 } from './pieces';
-import { emitRecurrence } from './recurrence';
+import { emitRecurrence } from './chunked-recurrence';
 
 /** Mamba (arXiv 2312.00752). */
 export interface SelectiveScan {

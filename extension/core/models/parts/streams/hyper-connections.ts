@@ -2,7 +2,36 @@ import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
 import { emitNorm } from '../norm';
 import type { NormStyle } from '../norm';
 import { emitWeight } from '../weight';
-import type { ConnectedStreams, Connection } from './connection';
+import type { LazyTensor } from '../../../checkpoints/lazy-tensor';
+import type { PartKind } from '../../transformer/architecture';
+import type { ConnectionNames } from '../../transformer/block-end-names';
+import type { ModelConfig } from '../../transformer/model-config';
+import type { TensorFinder } from '../../transformer/tensor-finder';
+
+/** Parameters of the stream coefficients matrix · norm(streams) · scale + base. */
+export interface Connection {
+  /** [factors, count · hidden] */
+  readonly matrix: LazyTensor;
+  /** [factors] */
+  readonly base: LazyTensor;
+  /** [number of factor kinds] */
+  readonly scale: LazyTensor;
+}
+
+/**
+ * Streams that every sublayer reads and changes all of (manifold-constrained hyper-connections, arXiv
+ * 2512.24880), side by side in one as wide as all: [batch, sequence, count · hidden].
+ */
+export interface ConnectedStreams {
+  readonly count: number;
+  readonly rounds: number;
+  readonly epsilon: number;
+  /** Coefficients that merge all streams after the last block. */
+  readonly head: Connection;
+}
+
+export const connectionTensors = (connection: Connection | undefined): LazyTensor[] =>
+  connection === undefined ? [] : [connection.matrix, connection.base, connection.scale];
 
 /** Emits `count` streams that are all x [batch, sequence, hidden]. */
 export const emitSpread = (graph: GraphBuilder, { count }: ConnectedStreams, x: Value): Value =>
@@ -127,3 +156,61 @@ export function emitJoined(
     return emitSum(graph, read, stacked, streams);
   });
 }
+
+/**
+ * Weights that connect several residual streams; undefined if the family has a single stream.
+ * @param prefix of tensors outside the blocks
+ */
+export function findStreams(
+  names: ConnectionNames | undefined,
+  config: ModelConfig,
+  tensors: TensorFinder,
+  prefix: string,
+): ConnectedStreams | undefined {
+  if (names === undefined) {
+    return undefined;
+  }
+  const count = names.count(config);
+  return {
+    count,
+    rounds: names.rounds(config),
+    epsilon: names.epsilon(config),
+    head: findThree(
+      tensors,
+      names,
+      `${prefix}${names.head}`,
+      [count, count * config.hidden_size],
+      1,
+    ),
+  };
+}
+
+/** Finds the stream coefficients of a sublayer with tensor prefix `prefix`. */
+export function findConnection(
+  { connections: names }: { readonly connections?: ConnectionNames },
+  part: PartKind,
+  config: ModelConfig,
+  tensors: TensorFinder,
+  prefix: string,
+): Connection | undefined {
+  if (names === undefined) {
+    return undefined;
+  }
+  const count = names.count(config);
+  const branch = part === 'attention' ? 'attention' : 'feedforward';
+  const factors = count * (count + 2);
+  const shape = [factors, count * config.hidden_size] as const;
+  return findThree(tensors, names, `${prefix}${names[branch]}`, shape, 3);
+}
+
+const findThree = (
+  tensors: TensorFinder,
+  { ending = '' }: ConnectionNames,
+  name: string,
+  [factors, width]: readonly [factors: number, width: number],
+  kinds: number,
+): Connection => ({
+  matrix: tensors.take(`${name}fn${ending}`, [factors, width]),
+  base: tensors.take(`${name}base${ending}`, [factors]),
+  scale: tensors.take(`${name}scale${ending}`, [kinds]),
+});

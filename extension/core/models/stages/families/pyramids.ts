@@ -1,4 +1,4 @@
-import { emitLength } from '../../../onnx/emit-length';
+import { emitLength } from '../../../onnx/emit-sequence';
 import type { ConfigFields } from '../../transformer/model-config';
 import { emitWeight } from '../../parts/weight';
 import { attention, chain, weightless } from '../piece';

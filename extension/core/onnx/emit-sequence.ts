@@ -1,5 +1,5 @@
+import type { GraphBuilder, Value, Dimension } from './graph-builder';
 import { DataType } from './graph-builder';
-import type { Dimension, GraphBuilder, Value } from './graph-builder';
 
 /** A state that a scan carries along, or the item of its result; float32. */
 interface Carried {
@@ -40,3 +40,12 @@ export function emitScan(
   });
   return { last, results };
 }
+
+/** First opset whose Shape can select a range of dimensions. */
+const shapeSliceOpset = 15;
+
+/** Emits how long `x` is along an axis: int64 [1]. */
+export const emitLength = (graph: GraphBuilder, x: Value, axis: number): Value =>
+  graph.opset < shapeSliceOpset
+    ? graph.op('Slice', [graph.op('Shape', [x]), graph.ints([axis]), graph.ints([axis + 1])])
+    : graph.op('Shape', [x], { start: axis, end: axis + 1 });

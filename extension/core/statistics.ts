@@ -1,3 +1,11 @@
+/** The value in the middle, the mean of two where there are two; NaN of nothing. */
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length / 2;
+  const [low, high] = [sorted[Math.ceil(middle) - 1], sorted[Math.floor(middle)]];
+  return ((low ?? Number.NaN) + (high ?? Number.NaN)) / 2;
+}
+
 /** Φ(z) of the standard normal distribution, within 2e-7 (Abramowitz and Stegun, 7.1.26). */
 export function normalCdf(z: number): number {
   const x = Math.abs(z) / Math.SQRT2;
@@ -23,4 +31,17 @@ export function studentQuantile(tail: number, freedom: number): number {
   const z = normalQuantile(tail);
   const exponent = (z * z * (freedom - 1.5)) / (freedom - 1) ** 2;
   return Math.sqrt(freedom * Math.expm1(exponent));
+}
+
+export const mean = (values: readonly number[]): number =>
+  values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
+
+/** Sample standard deviation (divisor n − 1); undefined for fewer than two values. */
+export function sampleDeviation(values: readonly number[]): number | undefined {
+  if (values.length < 2) {
+    return undefined;
+  }
+  const middle = mean(values);
+  const squares = values.reduce((sum, value) => sum + (value - middle) ** 2, 0);
+  return Math.sqrt(squares / (values.length - 1));
 }
