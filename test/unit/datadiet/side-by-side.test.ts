@@ -185,7 +185,7 @@ describe('seeds in processes of their own', () => {
   it('stop all at an error of one, which names its seed', async () => {
     const request = { ...trainRequest('diverging'), training: { ...training, learningRate: 1e30 } };
     await expect(trainModels(request, unattended, two())).rejects.toThrow(
-      /seed \d, epoch \d: The (loss is|weights are)/,
+      /seed \d, epoch \d: (Training diverged: the loss is|The weights are)/,
     );
   });
 

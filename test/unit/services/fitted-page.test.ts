@@ -42,7 +42,7 @@ describe('the report of a smaller model', () => {
     const tile = pageOf({ speed }).sections[0]?.tiles?.find(
       ({ name }) => name === 'Predicted decode',
     );
-    expect(tile?.note).toBe('below the 20.0 asked for, from types timed in llama.cpp');
+    expect(tile?.note).toBe('below the requested 20.0, from types timed in llama.cpp');
   });
 
   it('names the rounding of a type', () => {
