@@ -32,7 +32,7 @@ const perplexityRatio = described(
 );
 
 const domain = v.object({
-  domain: described(v.string(), 'What kind of text it is'),
+  domain: described(v.string(), 'Kind of text'),
   perplexity: described(v.number(), 'Perplexity on it'),
   tokens: described(v.number(), 'Tokens of it that were predicted'),
   against: described(v.optional(v.number()), 'Perplexity of the other model on it'),

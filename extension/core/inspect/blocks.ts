@@ -26,6 +26,7 @@ interface DraftBlock {
   readonly sublayers: Draft[];
 }
 
+/** Tensors of a model, arranged in blocks and other parts. */
 export interface Arrangement {
   readonly blocks: readonly BlockDescription[];
   readonly parts: readonly PartDescription[];

@@ -79,6 +79,7 @@ const forMethod = ['level', 'variant', 'then', 'spreadRanks', 'skip'];
 /** Fields that have no effect if a plan is given. */
 export const planningNames = [...forMethod, ...budgetNames, ...layerNames];
 
+/** Rules of {@link planningFields}. */
 export const planningRules = [
   allNeed(forMethod, 'method'),
   allNeed(budgetNames, 'budget'),

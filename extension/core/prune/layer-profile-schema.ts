@@ -64,7 +64,7 @@ export const layerProfileSchema = v.object({
     'Distance between the outputs of the original and of the pruned model',
   ),
   metricDefinition: described(v.string(), 'The metric in words'),
-  settings: described(settings, 'What was asked for'),
+  settings: described(settings, 'Settings of the search'),
   search: described(
     v.object({
       mode: v.picklist(searchModes),

@@ -191,6 +191,7 @@ export type CompressionRequest = Omit<Compression, 'level'> &
 
 const { level: levelSchema, ...otherEntries } = compressionEntries;
 
+/** Compression as a user requests it: with a level, a ratio of the weights to keep, or neither. */
 export const compressionRequestSchema = v.object({
   ...otherEntries,
   level: v.optional(levelSchema),

@@ -4,8 +4,9 @@ import { layouts } from './issue-kinds';
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(1));
 
+/** Embedding of the examples in a scores document: vectors, neighbors and points of the map. */
 export const embeddingSchema = v.object({
-  layer: described(v.string(), 'What was embedded: the model, and how many features it has there'),
+  layer: described(v.string(), 'Embedded layer: the model, and its number of features'),
   width: described(count, 'Components of each example'),
   vectors: described(
     v.string(),

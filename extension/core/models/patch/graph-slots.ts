@@ -8,6 +8,7 @@ import { say } from '../../message';
  * reshape.
  */
 export type ModuleMode = 'clean' | 'compat';
+/** Inputs of a graph module: `clean`, or `compat` as in the released code. */
 export const moduleModes: readonly ModuleMode[] = ['clean', 'compat'];
 
 /** Columns of the table of positions: one for nodes, one for each port of an edge. */

@@ -9,6 +9,7 @@ import type { Seq2SeqModel } from './seq2seq-model';
 
 /** int64 [batch, source]: 1 for source tokens to attend to. */
 const attended = 'source_mask';
+/** Inputs of a decoder that come from the encoder: its states and mask. */
 export const sourceInputs = { encoded, attended } as const;
 
 /**
