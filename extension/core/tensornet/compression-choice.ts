@@ -68,7 +68,7 @@ const methodEntry = <const Name extends MethodName>(names: readonly Name[]) =>
   v.pipe(
     v.picklist(names),
     v.metadata({
-      description: 'How it is compressed.',
+      description: 'Compression method.',
       enumDescriptions: names.map((name) => methodFacts[name]),
     }),
   );

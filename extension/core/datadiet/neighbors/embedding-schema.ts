@@ -10,17 +10,17 @@ export const embeddingSchema = v.object({
   width: described(count, 'Components of each example'),
   vectors: described(
     v.string(),
-    'Their direction, from −127 to 127: int8 [examples, width] in base64',
+    'Direction of each vector, from −127 to 127: int8 [examples, width] in base64',
   ),
   nearest: described(count, 'Neighbors of each example'),
   neighbors: described(
     v.string(),
     'Indices of the most similar examples by cosine, nearest first: int32 [examples, nearest] in base64, low byte first',
   ),
-  layout: described(v.picklist(layouts), 'How the map is made'),
+  layout: described(v.picklist(layouts), 'Method of the map'),
   points: described(
     v.string(),
-    'Places on the map: float32 [examples, 2] in base64, low byte first',
+    'Points on the map: float32 [examples, 2] in base64, low byte first',
   ),
 });
 

@@ -53,7 +53,7 @@ export function encoderSideNames(layout: EncoderLayout, sublayer: Sublayer): str
   return layout.gatedBias !== undefined && sublayer.reach !== undefined ? [biasName] : [];
 }
 
-/** Emits all of them for the first hidden states [batch, sequence, hidden], by name. */
+/** Emits all side inputs of an encoder (masks, position biases, rotary tables) for the first hidden states [batch, sequence, hidden], by name. */
 export function emitEncoderSides(
   graph: GraphBuilder,
   layout: EncoderLayout,

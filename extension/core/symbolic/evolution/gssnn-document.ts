@@ -119,13 +119,13 @@ export const evolutionSchema = v.object({
   ),
   iterations: described(
     v.array(iterationSchema),
-    'What each round of searching, training and learning found',
+    'Results of each round of searching, training and learning',
   ),
   best: described(
     v.object({ iteration: positive, model: positive, ...modelSchema.entries }),
     'The model that validates best',
   ),
-  versions: described(v.object({ espalier: v.string() }), 'Versions of the software'),
+  versions: described(v.object({ espalier: v.string() }), 'Version of Espalier'),
 });
 /** The document `*.gssnn.json`: settings and results of an evolution. */
 export type GssnnDocument = v.InferOutput<typeof evolutionSchema>;

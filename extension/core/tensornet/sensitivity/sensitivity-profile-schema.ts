@@ -97,7 +97,7 @@ export const sensitivityProfileSchema = v.object({
   calibration: described(calibrationSchema, 'Calibration text'),
   fitting: described(
     v.optional(calibrationSchema),
-    'What methods that need activations were fitted on',
+    'Text that methods with activations were fitted to',
   ),
   metric: described(
     v.picklist(metricNames),
@@ -106,8 +106,8 @@ export const sensitivityProfileSchema = v.object({
   metricDefinition: described(v.string(), 'The metric in words'),
   original: described(v.number(), 'Distance of the original from itself on this device'),
   settings: described(settingsSchema, 'Settings of the measurement'),
-  device: described(v.string(), 'Where it ran'),
-  seconds: described(v.number(), 'How long it took'),
+  device: described(v.string(), 'Device'),
+  seconds: described(v.number(), 'Duration in seconds'),
   sublayerEvaluations: described(count, 'Number of sublayer evaluations'),
   layers: described(
     v.array(layer),
