@@ -252,7 +252,7 @@ export function testExplorer(session: () => Session): void {
     await workbench.screenshot(`explorer-${file}`);
   });
 
-  it('shows a folder, and comes back after a reload', async () => {
+  it('shows a folder, and is restored after a reload', async () => {
     const { workbench } = session();
     await workbench.runCommand('View: Close All Editors');
     await workbench.explorerMenu(['other'], 'Espalier', 'Inspect Model');

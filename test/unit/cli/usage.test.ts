@@ -254,7 +254,7 @@ describe('completion', () => {
 });
 
 describe('prune --profile', () => {
-  it('takes any prefix of a saved order without a search', async () => {
+  it('accepts any prefix of a saved order without a search', async () => {
     const { rounds } = JSON.parse(await readFile(profile, 'utf8')) as LayerProfile;
     const order = rounds.map(({ removed }) => removed);
     const prune = async (...how: string[]): Promise<ApplyResult> =>

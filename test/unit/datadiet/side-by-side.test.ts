@@ -70,7 +70,7 @@ function crashingOnce(): string {
   return path;
 }
 
-describe('seeds in processes of their own', () => {
+describe('seeds in separate processes', () => {
   it('train to the same bits as one after the other', async () => {
     // Enough that the other process gets some, even if it starts slowly.
     const seeds = 10;
@@ -189,7 +189,7 @@ describe('seeds in processes of their own', () => {
     );
   });
 
-  it('are not started for trainings that take less time than starting', async () => {
+  it('are not started for trainings that are shorter than the start', async () => {
     const { engine, ...undecided } = two();
     const { runs } = await trainModels(trainRequest('short'), unattended, undecided);
     expect(engine).toBeDefined();

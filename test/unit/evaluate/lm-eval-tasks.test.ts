@@ -101,7 +101,7 @@ describe('rows of the data sets of lm-evaluation-harness', () => {
   });
 
   it.each(['hellaswag', 'winogrande', 'lambada_openai', 'exact-match'])(
-    'of %s are asked as they were logged',
+    'of %s use the logged prompts',
     async (name) => {
       const asked = await readTask(join(tasks, `${name}.jsonl`));
       const logged = await readTask(join(tasks, `logged-${name}.jsonl`));

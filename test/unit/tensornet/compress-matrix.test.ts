@@ -122,7 +122,7 @@ describe('a compressed matrix', () => {
     });
   });
 
-  it('is the same one by one and in several ways at once, but for rounding of the ranks', async () => {
+  it('is the same one by one and in parallel, except for rounding of the ranks', async () => {
     const matrix = randomRows(30, 44, 11);
     const statistics = computeStatistics(correlatedRows(90, 44, 40, 12));
     const compressions: Compression[] = [

@@ -43,7 +43,7 @@ testEncodings(
 
 describe('the linear layers of a graph', () => {
   it.each(['llama-legacy', 'llama-dynamo', 'qwen3-legacy'])(
-    'of %s are recognized by the names that exporters give them',
+    'of %s are recognized by the names of exporters',
     async (name) => {
       const model = await OnnxLayeredModel.open(onnxFixture(name));
       const roles = model.summary.sublayers.map((_, index) =>
@@ -100,7 +100,7 @@ describe('the linear layers of a graph', () => {
   );
 
   it.each(['llama-legacy', 'gpt2-past'])(
-    'of %s take other encodings together with patches, which stay',
+    'of %s support other encodings together with patches, which stay',
     async (name) => {
       const model = await OnnxLayeredModel.open(onnxFixture(name));
       const id = 'block.0.attention';
