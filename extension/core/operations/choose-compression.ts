@@ -36,7 +36,7 @@ const methodFields = group('Method', {
   }),
   level: text({
     description:
-      'Bond dimension, rank or block size, or the remaining share of a layer, such as 50%',
+      'Bond dimension, rank or group size, or the remaining share of a layer, such as 50%',
     fallback: "the method's own",
     placeholder: 'N|P%',
   }),

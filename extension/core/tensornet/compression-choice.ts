@@ -81,7 +81,7 @@ export const compressionEntries = {
     v.safeInteger(),
     v.minValue(0),
     v.description(
-      'Bond dimension of mpo, rank of lowrank, block size of int4 and of block-wise int8 (a power of 2 from 16 to 256); 0 for int8 with a scale for each output.',
+      'Bond dimension of mpo, rank of lowrank, group size of int4 and of int8 in groups (a power of 2 from 16 to 256); 0 for int8 with a scale for each output.',
     ),
   ),
   variant: v.optional(

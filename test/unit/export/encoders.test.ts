@@ -61,7 +61,7 @@ describe('pruned encoders', () => {
       const expected = removed.find((one) => one.removed.join() === both.join())?.output;
       const { path, layout, loadsWith } = await prune(source, both, await freshFolder());
       expect(layout).toBe('blocks');
-      // transformers can't select the class of one tower of two by itself.
+      // transformers can't choose the class of one of two towers automatically.
       const [named] = readConfig(source)['architectures'] as string[];
       expect(inEnglish(loadsWith)).toContain(`such as transformers: ${named}.from_pretrained`);
       expect(readConfig(path)).toMatchObject({

@@ -201,7 +201,7 @@ describe('a model with other forms', () => {
     [
       'in blocks that are no power of two',
       ({ out, in: input }) => make.blocks(out, input, { bits: 4, blockSize: 24, run: 'qdq' }),
-      /The block size 24 is not a power of two/,
+      /The group size 24 is not a power of two/,
     ],
     [
       'of bytes where floats are needed',
