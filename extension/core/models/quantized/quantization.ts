@@ -169,7 +169,7 @@ export function describeQuantization(quantization: QuantizationSummary): string 
     form === undefined || form === method ? method : `${method} (${form})`,
     ...(bits === undefined ? [] : [`${bits} bits`]),
     ...(groupSize === undefined ? [] : [`groups of ${groupSize}`]),
-    ...(block === undefined ? [] : [`groups of ${block.join(' × ')}`]),
+    ...(block === undefined ? [] : [`blocks of ${block.join(' × ')}`]),
     refusal === undefined ? 'run as float32' : 'inspection only',
   ].join(', ');
 }

@@ -130,7 +130,7 @@ describe('the linear layers of a graph', () => {
     const blocks = (model: OnnxLayeredModel) => quantizedForms(listLayers(model), true);
     const refused = withEncodings(old, join(folder, 'old.safetensors'), blocks(old));
     expect((await rejection(refused)).message).toMatch(
-      /need opset 21, and the graph is of opset 17\. Choose MatMulNBits, or export/,
+      /need opset 21, but the graph has opset 17\. Choose MatMulNBits, or export/,
     );
     const model = await OnnxLayeredModel.open(onnxFixture('llama-genai'));
     expect(model.source.summary.opset).toBeGreaterThanOrEqual(21);
