@@ -35,7 +35,7 @@ export function choiceIndices(ids: readonly number[], slots: number, width: numb
   if (slots > width) {
     throw new UserError(
       'graph-slots-mismatch',
-      say`A graph of ${slots} slots does not fit an input of ${width} numbers.`,
+      say`A graph of ${slots} slots does not fit an input of ${width} values.`,
       {
         remedy: say`Use a smaller graph or a wider input.`,
       },
