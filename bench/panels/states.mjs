@@ -511,7 +511,7 @@ export function reportDocument() {
         steps: [
           { id: 'playground', label: 'Try It', title: 'Open it in the playground' },
           { id: 'reveal', label: 'Reveal', title: 'Show the files in the Explorer' },
-          { id: 'evenSmaller', label: 'Even Smaller…', title: 'Choose another size' },
+          { id: 'evenSmaller', label: 'Even Smaller…', title: 'Make another size' },
           { id: 'seeWhy', label: 'See Why', title: 'Show the size of each tensor in each type' },
         ],
         sections: [

@@ -28,7 +28,7 @@ export async function showValues(
 async function chooseFile(near: string): Promise<string | undefined> {
   const file = await askPath({
     title: l10n.t('Values by the names of nodes, sublayers or tensors'),
-    openLabel: l10n.t('Show Numbers'),
+    openLabel: l10n.t('Show Values'),
     filters: { JSON: ['json'] },
     defaultUri: Uri.file(dirname(near)),
   });

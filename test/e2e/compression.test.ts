@@ -229,7 +229,7 @@ describe('the compression panel', () => {
     expect(await accessibilityViolations(frame)).toEqual([]);
   });
 
-  it('comes back with its table and its plan after a reload', async () => {
+  it('restores its table and its plan after a reload', async () => {
     const { workbench } = session();
     await session().setTheme('dark');
     await workbench.storageWritten();

@@ -154,7 +154,7 @@ describe('from a model folder to a smaller model', () => {
     expect(await panel.slider.inputValue()).toBe('3');
   });
 
-  it('keeps a mark when the slider moves, and takes choices back with Ctrl+Z', async () => {
+  it('keeps a mark when the slider moves, and undoes choices with Ctrl+Z', async () => {
     const panel = await heatmap();
     const { page } = session().workbench;
     const cell = panel.cell('block.0.attention');
@@ -197,7 +197,7 @@ describe('from a model folder to a smaller model', () => {
     }
   });
 
-  it('comes back with its selection after the window was reloaded', async () => {
+  it('restores its selection after a reload of the window', async () => {
     const { workbench } = session();
     await workbench.storageWritten();
     await workbench.reload();
@@ -384,7 +384,7 @@ describe('from a model folder to a smaller model', () => {
     await workbench.screenshot('open-result');
   });
 
-  it('lets the pruned model and the original continue a prompt', async () => {
+  it('continues a prompt with the pruned model and the original', async () => {
     const { workbench } = session();
     const report = await workbench.report('sample-pruned');
     await report.getByRole('button', { name: 'Try It' }).click();

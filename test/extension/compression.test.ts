@@ -129,7 +129,7 @@ describe('compression', () => {
     assert.equal(scores.original.examples, rows.length);
   });
 
-  it('writes a model that takes less', async () => {
+  it('writes a smaller model', async () => {
     const out = workspacePath('compressed');
     const options = { format: 'safetensors', layout: 'auto-map', out, overwrite: true };
     const planned = await run<CompressResult>('compressModel', session, options);

@@ -84,7 +84,7 @@ describe('the data map', () => {
     assert.ok(!names.includes('18.png') && !names.includes('19.png'));
   });
 
-  it('comes back after a reload with its marks', async () => {
+  it('restores its marks after a reload', async () => {
     await vscode.commands.executeCommand('workbench.action.closeAllEditors');
     await until('closed panels', () => espalier.dataMaps.panels.length === 0);
     const revived = vscode.window.createWebviewPanel(dataMapPanel.viewType, 'restored', 1);

@@ -58,7 +58,7 @@ describe('the heatmap panel', () => {
     session.chooseMark('block.1.attention', 'keep');
   });
 
-  it('is restored once if it has been opened again meanwhile', async () => {
+  it('is restored once if it was opened again in the meantime', async () => {
     await vscode.commands.executeCommand('espalier.openHeatmap', vscode.Uri.file(path));
     const [open] = espalier.heatmaps.panels;
     assert.ok(open);
@@ -87,7 +87,7 @@ describe('the heatmap panel', () => {
     assert.equal(panel.session.profile?.rounds.length, session.profile?.rounds.length);
   });
 
-  it('takes the selection from a plan', async () => {
+  it('shows the removals of a plan', async () => {
     const plan = `${path}.plan.json`;
     const remove = ['block.1'];
     await writeFile(

@@ -41,7 +41,7 @@ describe('Inspect Model', () => {
     assert.ok(espalier.explorers.panels.some(({ session }) => session.path === tiny));
   });
 
-  it('opens a model of an unknown type once it has been tried as a known family', async () => {
+  it('opens a model of an unknown type after Try as Known Family', async () => {
     const path = workspacePath('unknown');
     await cp(workspacePath('sample'), path, { recursive: true });
     const file = join(path, 'config.json');
@@ -59,13 +59,13 @@ describe('Inspect Model', () => {
     await rm(path, { recursive: true });
   });
 
-  it('takes a folder, its config.json and its weights for the same model', async () => {
+  it('opens the same model for a folder, its config.json and its weights', async () => {
     const model = await inspect(tiny);
     assert.deepEqual(await inspect(join(tiny, 'config.json')), model);
     assert.deepEqual(await inspect(join(tiny, 'model.safetensors')), model);
   });
 
-  it('opens a weight file in the editor of its own', async () => {
+  it('opens a weight file in its own editor', async () => {
     await vscode.commands.executeCommand('workbench.action.closeAllEditors');
     const path = workspacePath('sample', 'model.safetensors');
     await vscode.commands.executeCommand('vscode.open', vscode.Uri.file(path));

@@ -83,7 +83,7 @@ describe('Synthesize Modules', () => {
     assert.deepEqual(resumable(espalier, 'synthesize'), []);
   });
 
-  it('opens the log as the editor of its own', async () => {
+  it('opens the log in its own editor', async () => {
     await vscode.commands.executeCommand('workbench.action.closeAllEditors');
     await until('no panel', () => espalier.syntheses.panels.length === 0);
     const file = vscode.Uri.file(logPath(workspacePath('evolved')));

@@ -11,7 +11,7 @@ import { explainBlocked, explainUnreadable } from '../../extension/services/trus
 import { activate, placeFixture } from './support';
 
 describe('trust', () => {
-  it('lets an untrusted workspace inspect, but not run', () => {
+  it('allows inspecting, but not running, in an untrusted workspace', () => {
     assert.equal(explainBlocked({ trusted: true, scheme: 'file' }), undefined);
     assert.match(explainBlocked({ trusted: false, scheme: 'file' })?.reason ?? '', /not trusted/);
     assert.equal(explainUnreadable('file'), undefined);

@@ -6,7 +6,7 @@ import { commandIds } from '../../extension/services/command-ids';
 import { buildCatalogue, findMessages, root, shownSources } from './catalogue';
 
 // After changing a message: npx vitest run --project lint localization --update
-it('one catalogue for translators holds every message of core, host and panels', async () => {
+it('one catalogue for translators contains every message of core, host and panels', async () => {
   const found = shownSources.map(findMessages);
   // Declared texts are in the list of operations; messages carry their pattern.
   expect(found.flatMap(({ unknown }) => unknown).filter((text) => text.includes('l10n.t'))).toEqual(

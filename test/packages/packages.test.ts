@@ -67,7 +67,7 @@ describe('the packaged extension', () => {
     expect(files.filter((name) => /\.(ts|tsx|map|test\.js)$/.test(name))).toEqual([]);
   });
 
-  it('comes for each platform of ONNX Runtime, a library once', () => {
+  it('contains each library once, for each platform of ONNX Runtime', () => {
     expect(platforms()).toEqual([
       ...['darwin-arm64', 'linux-arm64', 'linux-x64', 'win32-arm64', 'win32-x64'],
     ]);

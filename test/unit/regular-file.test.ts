@@ -54,7 +54,7 @@ describe.skipIf(process.platform === 'win32')('pipes and devices', () => {
   });
 });
 
-it('lines of a file come without their ends', async () => {
+it('lines of a file have no line ends', async () => {
   const path = join(folder, 'text');
   writeFileSync(path, 'a\r\nb\n\nc');
   const lines: string[] = [];

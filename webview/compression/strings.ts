@@ -16,8 +16,8 @@ const levels: Readonly<Record<Method, (level: number, type?: string) => string>>
   gguf: (level, type) => type ?? String(level),
   mpo: (level) => t('χ {0}', level),
   lowrank: (level) => t('rank {0}', level),
-  int8: (level) => (level === 0 ? t('per output') : t('blocks of {0}', level)),
-  int4: (level) => t('blocks of {0}', level),
+  int8: (level) => (level === 0 ? t('per output') : t('groups of {0}', level)),
+  int4: (level) => t('groups of {0}', level),
 };
 
 /** In the order of the panel's lines. */

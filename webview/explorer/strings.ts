@@ -98,7 +98,7 @@ export const strings = {
   // Tree
   tree: t('Structure'),
   treeLabel: t('Blocks, sublayers and tensors'),
-  treeHint: t('Arrow keys move, open and close rows. Enter on a tensor reads its numbers.'),
+  treeHint: t('Arrow keys move, open and close rows. Enter on a tensor reads its values.'),
   column: {
     name: t('Name'),
     dtype: t('Type'),
@@ -154,13 +154,13 @@ export const strings = {
   diagramDifferences: t(
     'Both models in one diagram: + only in this model, − (dashed) only in the other, ≠ different.',
   ),
-  showValues: t('Show Numbers…'),
-  hideValues: t('Hide Numbers'),
-  showValuesTitle: t('Show the numbers of a JSON file in the boxes that it names'),
+  showValues: t('Show Values…'),
+  hideValues: t('Hide Values'),
+  showValuesTitle: t('Show the values of a JSON file in the boxes that it names'),
   valuesLegend: (file: string, isLogarithmic: boolean) =>
     isLogarithmic ? t('Values of {0} (log scale)', file) : t('Values of {0}', file),
   valuesFound: (found: string, count: string) =>
-    t('{0} boxes match one of the {1} numbers.', found, count),
+    t('{0} boxes have one of the {1} values.', found, count),
   showDrift: t('Show Drift'),
   showDriftTitle: t(
     'Color the diagram by the drift of the model, or of the selection in its heatmap, from the original',
@@ -175,7 +175,7 @@ export const strings = {
 
   // Details
   details: t('Details'),
-  nothingChosen: t('Choose a row to see its numbers.'),
+  nothingChosen: t('Select a row to see its values.'),
   share: t('Share of the parameters'),
   file: t('File'),
   offset: t('First byte'),
@@ -183,8 +183,8 @@ export const strings = {
   numberOfTensors: t('Tensors'),
   moreTensors: (count: string) => t('and {0} more', count),
   statistics: t('Statistics'),
-  readNumbers: t('Read Numbers'),
-  readNumbersTitle: t('Read this tensor from its file and describe its numbers'),
+  readNumbers: t('Read Values'),
+  readNumbersTitle: t('Read this tensor from its file and compute statistics of its values'),
   readTooLarge: (size: string) => t('reads {0}', size),
   reading: (share: string) => t('Reading… {0}', share),
   statisticsOf: (name: string) => t('Statistics of {0}', name),

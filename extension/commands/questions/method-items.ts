@@ -11,14 +11,14 @@ export function methodItems(): MethodItem[] {
       method: 'int8',
       label: 'int8',
       description: l10n.t('about 9 bits per weight'),
-      detail: l10n.t('Rounds weights in small blocks. Nearly no loss.'),
+      detail: l10n.t('Rounds weights in small groups. Nearly no loss.'),
     },
     {
       method: 'int4',
       label: 'int4',
       description: l10n.t('about 5 bits per weight'),
       detail: l10n.t(
-        'Rounds weights in small blocks, with error feedback from calibration (GPTQ). Smallest error.',
+        'Rounds weights in small groups, with error feedback from calibration (GPTQ). Smallest error.',
       ),
     },
     {

@@ -4,6 +4,7 @@ import { UserError } from '../user-error';
 import type { Message } from '../message';
 import { say } from '../message';
 
+/** Fix suggested for damaged GGUF files. */
 export const ggufDamaged = say`The file is damaged or incomplete: download or convert it again.`;
 
 /** Longest header that is read, in bytes: those of models with 260 000 tokens have some 15 MB. */

@@ -31,11 +31,11 @@ export const textScoresSchema = v.object({
     v.pipe(v.array(v.pipe(v.number(), v.finite())), v.minLength(1)),
     'One score for each window, in the order of the text',
   ),
-  seconds: described(v.number(), 'How long it took'),
-  created: described(v.string(), 'When it was made'),
+  seconds: described(v.number(), 'Duration in seconds'),
+  created: described(v.string(), 'Time of creation'),
   versions: described(
     v.object({ espalier: v.string(), onnxruntime: v.string(), node: v.string() }),
-    'What made it',
+    'Versions of Espalier, ONNX Runtime and Node',
   ),
 });
 

@@ -92,6 +92,7 @@ export interface Engine {
 
 /** Request for the model's outputs instead of a work item, to compare workers. */
 export const probeRequest = 'probe';
+/** Outputs of the probe that a worker runs before it joins. */
 export const probeSchema = v.array(v.number());
 
 /** Key of a setup. Includes the device and the version of ONNX Runtime, since results depend on both. */

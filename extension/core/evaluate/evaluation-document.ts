@@ -32,7 +32,7 @@ const perplexityRatio = described(
 );
 
 const domain = v.object({
-  domain: described(v.string(), 'What kind of text it is'),
+  domain: described(v.string(), 'Kind of text'),
   perplexity: described(v.number(), 'Perplexity on it'),
   tokens: described(v.number(), 'Tokens of it that were predicted'),
   against: described(v.optional(v.number()), 'Perplexity of the other model on it'),
@@ -66,7 +66,7 @@ export const evaluationSchema = v.object({
   version: described(v.literal(1), 'Version of the format'),
   evaluated: described(evaluated, 'The model that was evaluated'),
   other: described(v.optional(evaluated), 'The model that it is compared with'),
-  removed: described(v.number(), 'How many parts of the model were left out'),
+  removed: described(v.number(), 'Number of removed parts of the model'),
   text: described(v.optional(v.string()), 'The held-out text that was read'),
   task: described(v.optional(v.string()), 'The task that was answered'),
   ...measuredEntries,
@@ -78,7 +78,7 @@ export const evaluationSchema = v.object({
         ...{ gained: v.number(), lost: v.number(), chance: v.number() },
       }),
     ),
-    'How the answers of the two differ',
+    'Differences between the answers of both models',
   ),
   perplexityRatio,
   ...predictionEntries,
@@ -96,7 +96,7 @@ export const evaluationSchema = v.object({
         ),
       }),
     ),
-    'What limits say of it',
+    'Verdict by the limits',
   ),
   warnings: described(v.optional(v.array(v.string())), 'Warnings about the measurement'),
   ...originEntries,

@@ -72,6 +72,7 @@ export function fingerprintHeldOut(text: HeldOut): string {
 export const isReadWhole = async (file: string, model: LayeredModel): Promise<boolean> =>
   takesRecordings(model) || holdsPairs(file, model);
 
+/** Fix suggested if recordings are missing. */
 export const giveRecordings = say`Choose recordings with transcripts: a folder of .wav files with a .txt file next to each, or a .jsonl file with lines such as ${exampleRow}.`;
 
 async function readTranscribed(

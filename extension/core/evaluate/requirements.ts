@@ -35,6 +35,7 @@ interface Limit {
   readonly bound: number;
 }
 
+/** Verdicts on a requirement. */
 export const outcomes = ['accept', 'regression', 'not enough evidence'] as const;
 export type Outcome = (typeof outcomes)[number];
 

@@ -48,6 +48,7 @@ export interface FormDifference {
   readonly against: TensorForm;
 }
 
+/** Type and shape of a tensor. */
 export interface TensorForm {
   readonly dtype: string;
   readonly shape: readonly number[];

@@ -161,6 +161,7 @@ export interface GraphFacts {
   readonly outputs: readonly PortFact[];
 }
 
+/** Input or output of an ONNX graph. */
 export interface PortFact {
   readonly name: string;
   readonly dtype: string;

@@ -19,6 +19,7 @@ export interface Refusal {
 /** Result of a check: supported, or refused with a reason. */
 export type Capability = { readonly able: true } | ({ readonly able: false } & Refusal);
 
+/** Capability that a model has. */
 export const able: Capability = { able: true };
 
 export function unable(code: ErrorCode, reason: Message, remedy: Message): Capability {

@@ -114,6 +114,7 @@ export const budgetNames = [...Object.keys(howFields), ...Object.keys(trialField
 const countsMemory = (name: NameOf): Message =>
   say`${name('context')} applies only if ${name('unit')} or ${name('limits')} limits memory.`;
 
+/** Rule: `context` needs a limit of memory. */
 export const contextRule: Rule = {
   describe: countsMemory,
   check: ({ context, limits }, { unit }) =>

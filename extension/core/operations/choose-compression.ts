@@ -36,7 +36,7 @@ const methodFields = group('Method', {
   }),
   level: text({
     description:
-      'Bond dimension, rank or block size, or the remaining share of a layer, such as 50%',
+      'Bond dimension, rank or group size, or the remaining share of a layer, such as 50%',
     fallback: "the method's own",
     placeholder: 'N|P%',
   }),
@@ -79,6 +79,7 @@ const forMethod = ['level', 'variant', 'then', 'spreadRanks', 'skip'];
 /** Fields that have no effect if a plan is given. */
 export const planningNames = [...forMethod, ...budgetNames, ...layerNames];
 
+/** Rules of {@link planningFields}. */
 export const planningRules = [
   allNeed(forMethod, 'method'),
   allNeed(budgetNames, 'budget'),

@@ -46,6 +46,7 @@ export type FrontPoint = Pick<
   readonly score?: PlanScore;
 };
 
+/** Pareto front of plans. */
 export interface Front {
   readonly unit: BudgetUnit;
   readonly before: number;

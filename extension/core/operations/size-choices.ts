@@ -115,7 +115,7 @@ const runsPerEpoch = 15;
 /** Maximum share of a mix's time for error feedback. */
 const mostForFeedback = 0.25;
 
-/** Limits of rounding a model. */
+/** Limits of time and memory for rounding a model. */
 export interface RoundingLimits {
   readonly seconds?: number | undefined;
   readonly memoryBytes?: number | undefined;

@@ -15,7 +15,7 @@ export interface ToolDeclaration {
 /** Tool declaration of an operation. */
 export function toolDeclaration(operation: AnyOperation): ToolDeclaration {
   const { title, summary, fields, rules } = operation;
-  // A flag that is on by default has an effect on other fields only if it is turned off.
+  // Rules about a flag that is on by default are about its opposite.
   const name = (key: string): string => {
     const field = fields[key];
     return field?.kind === 'flag' && field.default === true ? `${key}: false` : key;

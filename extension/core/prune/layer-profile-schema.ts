@@ -55,16 +55,13 @@ export const layerProfileSchema = v.object({
   format: described(v.literal('espalier.layerprofile'), 'Marks the file as a layer profile'),
   version: described(v.literal(1), 'Version of the format'),
   model: described(modelSummarySchema, 'The model that was profiled, with its fingerprint'),
-  calibration: described(
-    calibrationSchema,
-    'What it was measured on, with a fingerprint of the tokens',
-  ),
+  calibration: described(calibrationSchema, 'Calibration text, with a fingerprint of its tokens'),
   metric: described(
     v.picklist(metricNames),
     'Distance between the outputs of the original and of the pruned model',
   ),
   metricDefinition: described(v.string(), 'The metric in words'),
-  settings: described(settings, 'What was asked for'),
+  settings: described(settings, 'Settings of the search'),
   search: described(
     v.object({
       mode: v.picklist(searchModes),
@@ -73,7 +70,7 @@ export const layerProfileSchema = v.object({
       sublayerEvaluations: count,
       naiveSublayerEvaluations: count,
     }),
-    'How the order was found, where, and at what cost',
+    'Search: mode, device and cost',
   ),
   refinement: described(
     v.optional(
@@ -86,7 +83,7 @@ export const layerProfileSchema = v.object({
         start: v.array(round),
       }),
     ),
-    'What exchanging removals has gained, and the rounds before',
+    'Gain of the refinement, and the rounds before it',
   ),
   surrogate: described(
     v.optional(
@@ -116,7 +113,7 @@ export const layerProfileSchema = v.object({
         rounds: v.array(v.array(v.number())),
       }),
     ),
-    'How far importance depends on the calibration text: rank correlations, and distances and places by text',
+    'Dependence of importance on the calibration text: rank correlations, and distances and ranks by text',
   ),
   candidates: described(
     v.array(distance),

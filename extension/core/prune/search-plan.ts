@@ -19,6 +19,7 @@ export const minBaselineRows = 256;
 
 /** Step name prefixes in the journal, followed by a number: searched rounds, and rounds of a given order. */
 export const roundStep = 'round';
+/** Name of the main search in journal records; baselines have other names. */
 export const orderStep = 'order';
 
 /** Parts of a search that don't change after the original has run. */

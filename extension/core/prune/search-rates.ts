@@ -19,6 +19,7 @@ const halfLife = 60;
 /** Time of an evaluation by the model relative to one by its int8 copy, until both are measured. */
 const typicalSpeedup = 2;
 
+/** Work of a search that does nothing. */
 export const noWork: WorkByKind = { model: 0, copy: 0, modelOpenings: 0, copyOpenings: 0 };
 
 /** Work of a search so far. */
@@ -43,6 +44,7 @@ export function combineWork(
   return Object.fromEntries(pairs) as Record<Kind, number>;
 }
 
+/** Sum of two amounts of work. */
 export const addWork = (one: WorkByKind, other: WorkByKind): WorkByKind =>
   combineWork(one, other, (a, b) => a + b);
 

@@ -10,6 +10,7 @@ const stops = [
 /** Share above which black text is easier to read than white. */
 const lightFrom = 0.55;
 
+/** Color of a heatmap cell. `isLight` if dark text is readable on it. */
 export interface Shade {
   /** Red, green and blue, 0 to 255. */
   readonly color: readonly [number, number, number];

@@ -5,10 +5,10 @@ import { described } from '../jobs/parse-document';
 
 /** Entries of a document that tell its origin. */
 export const originEntries = {
-  created: described(v.string(), 'When it was made'),
+  created: described(v.string(), 'Time of creation'),
   versions: described(
     v.object({ espalier: v.string(), onnxruntime: v.string(), node: v.string() }),
-    'What made it',
+    'Versions of Espalier, ONNX Runtime and Node',
   ),
   machine: described(
     v.object({
@@ -16,7 +16,7 @@ export const originEntries = {
       processor: v.string(),
       cores: v.pipe(v.number(), v.integer(), v.minValue(0)),
     }),
-    'Where it was made',
+    'Machine',
   ),
 };
 

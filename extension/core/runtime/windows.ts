@@ -44,6 +44,7 @@ export interface WindowWork extends WindowReading<WindowSums> {
 /** The sum of each term. */
 export type WindowSums = readonly number[];
 
+/** Sums of a window, as they are saved in a journal. */
 export const windowSumsSchema = v.pipe(v.array(v.number()), v.readonly());
 
 type Watcher = Pick<JobContext, 'cancellation' | 'progress'>;

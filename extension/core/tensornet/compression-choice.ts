@@ -68,7 +68,7 @@ const methodEntry = <const Name extends MethodName>(names: readonly Name[]) =>
   v.pipe(
     v.picklist(names),
     v.metadata({
-      description: 'How it is compressed.',
+      description: 'Compression method.',
       enumDescriptions: names.map((name) => methodFacts[name]),
     }),
   );
@@ -81,7 +81,7 @@ export const compressionEntries = {
     v.safeInteger(),
     v.minValue(0),
     v.description(
-      'Bond dimension of mpo, rank of lowrank, block size of int4 and of block-wise int8 (a power of 2 from 16 to 256); 0 for int8 with a scale for each output.',
+      'Bond dimension of mpo, rank of lowrank, group size of int4 and of int8 in groups (a power of 2 from 16 to 256); 0 for int8 with a scale for each output.',
     ),
   ),
   variant: v.optional(
@@ -191,6 +191,7 @@ export type CompressionRequest = Omit<Compression, 'level'> &
 
 const { level: levelSchema, ...otherEntries } = compressionEntries;
 
+/** Compression as a user requests it: with a level, a ratio of the weights to keep, or neither. */
 export const compressionRequestSchema = v.object({
   ...otherEntries,
   level: v.optional(levelSchema),

@@ -289,7 +289,7 @@ export function requireFit(
     refuse(
       'compression-variant-unknown',
       say`int8:${level} has no variant "${variant}".`,
-      level === 0 ? say`Add a block size as well.` : say`Leave the block size out: int8:0.`,
+      level === 0 ? say`Add a group size.` : say`Leave the group size out: int8:0.`,
     );
   }
   if (needsCalibration(variant) && 'place' in layer) {

@@ -32,6 +32,7 @@ export interface UpdateInputs {
   readonly decayed: boolean;
 }
 
+/** Updated parameter and optimizer state of a step. */
 export interface Update {
   readonly parameter: Value;
   readonly slots: Readonly<Record<string, Value>>;

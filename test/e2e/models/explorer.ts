@@ -125,15 +125,15 @@ export function testExplorer(session: () => Session): void {
     await box('block.1.attention/key').waitFor({ state: 'detached' });
     await frame.getByRole('button', { name: 'Collapse All' }).click();
     await box('block.11').waitFor({ state: 'detached' });
-    await frame.getByRole('button', { name: 'Show Numbers…' }).click();
+    await frame.getByRole('button', { name: 'Show Values…' }).click();
     const numbers = join(session().workspace, 'numbers.json');
-    await chooseFile(/sample\/$/, numbers, 'Show Numbers');
-    await frame.getByText('2 boxes match one of the 2 numbers.').waitFor();
+    await chooseFile(/sample\/$/, numbers, 'Show Values');
+    await frame.getByText('2 boxes have one of the 2 values.').waitFor();
     expect(await box('block.0.attention').getAttribute('aria-label')).toMatch(/ 0\.5$/);
     expect(await accessibilityViolations(frame)).toEqual([]);
     await session().workbench.screenshot('explorer-numbers');
-    await frame.getByRole('button', { name: 'Hide Numbers' }).click();
-    await frame.getByRole('button', { name: 'Show Numbers…' }).waitFor();
+    await frame.getByRole('button', { name: 'Hide Values' }).click();
+    await frame.getByRole('button', { name: 'Show Values…' }).waitFor();
     await frame.getByRole('button', { name: 'Table' }).click();
     // The selection in the diagram is also selected in the table.
     await row(frame, 'block.1.attention').and(frame.locator('[aria-selected="true"]')).waitFor();
@@ -252,7 +252,7 @@ export function testExplorer(session: () => Session): void {
     await workbench.screenshot(`explorer-${file}`);
   });
 
-  it('shows a folder, and comes back after a reload', async () => {
+  it('shows a folder, and is restored after a reload', async () => {
     const { workbench } = session();
     await workbench.runCommand('View: Close All Editors');
     await workbench.explorerMenu(['other'], 'Espalier', 'Inspect Model');

@@ -179,7 +179,7 @@ export function testDataMap(session: () => Session): void {
     await frame.getByText('1–24 of 40 examples').waitFor();
   });
 
-  it('gives new labels by keyboard, and writes them into a copy', async () => {
+  it('changes labels by keyboard, and writes them into a copy', async () => {
     const { workbench, workspace } = session();
     const { page } = workbench;
     const frame = await dataMap();

@@ -59,6 +59,19 @@ describe('pages', () => {
     expect(commands.filter((command) => !named.includes(command))).toEqual([]);
   });
 
+  it('menu paths in the docs exist', () => {
+    const paths = prose
+      .filter(({ path }) => path.startsWith('docs/'))
+      .flatMap(({ path, lines }) =>
+        [...lines.join(' ').matchAll(/\*\*(Espalier › [^*]+)\*\*/g)].map(
+          ([, menu = '']) => `${path}: ${menu.replace(/ +/g, ' ')}`,
+        ),
+      );
+    expect(paths.length).toBeGreaterThan(5);
+    const known = menuPaths();
+    expect(paths.filter((path) => !known.has(path.split(': ')[1] ?? ''))).toEqual([]);
+  });
+
   it('plans that are shown can be read', () => {
     const plans = pages.flatMap(({ fences }) =>
       fences.filter(({ info, text }) => info === 'json' && text.includes('"espalier.plan"')),
@@ -74,6 +87,38 @@ it('anchors are those of GitHub', () => {
   const page = new Page('a.md', '# Files, *.x\n\n```\n# no\n```\n\n## A `b` — c\n\n## A `b` — c\n');
   expect([...page.anchors]).toEqual(['files-x', 'a-b--c', 'a-b--c-1']);
 });
+
+/** Paths such as `Espalier › More › Repair Model…` of the context menus of package.json. */
+function menuPaths(): ReadonlySet<string> {
+  const { contributes } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+    contributes: {
+      commands: readonly { command: string; title: string }[];
+      menus: Readonly<Record<string, readonly { command?: string }[]>>;
+    };
+  };
+  const texts = JSON.parse(readFileSync(join(root, 'package.nls.json'), 'utf8')) as Readonly<
+    Record<string, string | { readonly message: string }>
+  >;
+  const titles = new Map(
+    contributes.commands.map(({ command, title }) => {
+      const text = texts[title.replaceAll('%', '')] ?? title;
+      return [command, typeof text === 'string' ? text : text.message];
+    }),
+  );
+  const prefixes = {
+    'espalier.model': 'Espalier',
+    'espalier.modelMore': 'Espalier › More',
+    'espalier.plan': 'Espalier',
+    'espalier.scores': 'Espalier',
+  };
+  return new Set(
+    Object.entries(prefixes).flatMap(([menu, prefix]) =>
+      (contributes.menus[menu] ?? []).flatMap(({ command }) =>
+        command === undefined ? [] : [`${prefix} › ${titles.get(command) ?? command}`],
+      ),
+    ),
+  );
+}
 
 function isBroken(page: Page): (target: string) => boolean {
   return (target) => {

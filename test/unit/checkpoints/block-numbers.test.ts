@@ -36,7 +36,7 @@ describe.each(types)('blocks of %s', (type) => {
     expect(worst(weights)).toBe(0);
   });
 
-  it('are written as they were read', () => {
+  it('are written unchanged', () => {
     const again = new Float32Array(numbers.length);
     dequantize(type, joinBlocks(splitBlocks(type, bytes)), again);
     expect(worst(again)).toBe(0);

@@ -25,7 +25,7 @@ const toBits = (numbers: ArrayLike<number>): Uint32Array =>
   new Uint32Array(Float32Array.from(numbers, (x) => (Number.isNaN(x) ? Number.NaN : x)).buffer);
 
 describe('dequantize', () => {
-  it.each(dequantizedDTypes)('%s gives the bits of the reference decoder', (dtype) => {
+  it.each(dequantizedDTypes)('%s equals the reference decoder bit for bit', (dtype) => {
     const { bytes, elements } = ggmlBlock(dtype);
     // More than one call of a kernel.
     const count = Math.ceil(70_000 / bytes);

@@ -61,7 +61,7 @@ describe('a model folder', () => {
       'a.safetensors b.safetensors',
       { code: 'safetensors-index-missing', file: expect.any(String) },
     ],
-  ])('that holds only %s is refused', async (names, message) => {
+  ])('is refused if it contains only %s', async (names, message) => {
     const folder = folderWith('config.json', ...names.split(' '));
     const error = await refusal(folder);
     expect(error).toFailWith(message);
@@ -82,7 +82,7 @@ describe('a model folder', () => {
     expect(error.subject.file).toBe(file);
   });
 
-  it('that is not there is named as it was given', async () => {
+  it('is named in the error by the given path if it is missing', async () => {
     expect((await refusal('no/such/model')).message).toBe(
       'no/such/model: There is no such file or folder. Check the path.',
     );

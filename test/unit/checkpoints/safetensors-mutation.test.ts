@@ -102,7 +102,7 @@ const small = safetensorsBytes(
 const headerEnd = small.length - 32;
 
 describe('a small safetensors file', () => {
-  it('is opened as it is', async () => {
+  it('opens unchanged', async () => {
     expect(isValid(small)).toBe(true);
     expect(await open(small)).toMatchObject({ entry: path });
   });
@@ -211,7 +211,7 @@ describe('a safetensors header of any tensors', () => {
     { selector: ({ name }) => name, maxLength: 8 },
   );
 
-  it('is read as it was written, and refused when one number of it is changed', async () => {
+  it('is read after writing, and refused if one number of it is changed', async () => {
     await fc.assert(
       fc.asyncProperty(tensors, fc.nat(), fc.constantFrom(-1, 1), async (list, which, step) => {
         let end = 0;

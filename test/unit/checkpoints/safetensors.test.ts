@@ -57,12 +57,12 @@ describe('a safetensors file', () => {
     expect(tensors.get('second')).toMatchObject({ shape: [2, 3], offset: start + 8, length: 12 });
   });
 
-  it.each(Object.entries(dtypeBits))('may hold %s', async (dtype, bits) => {
+  it.each(Object.entries(dtypeBits))('may contain %s', async (dtype, bits) => {
     const path = write({ t: { dtype, shape: [2, 4], data_offsets: [0, bits] } }, bits);
     expect((await openSafetensors(path)).tensors.get('t')?.length).toBe(bits);
   });
 
-  it('may hold scalars, empty tensors, padding, and names that mean something to JavaScript', async () => {
+  it('may contain scalars, empty tensors, padding, and names with a meaning in JavaScript', async () => {
     const header = JSON.stringify({
       empty: { dtype: 'I64', shape: [0, 5], data_offsets: [4, 4] },
       scalar: { dtype: 'F32', shape: [], data_offsets: [0, 4] },
@@ -82,7 +82,7 @@ describe('a safetensors file', () => {
     expect(tensors.get('t')?.file).toBe(realpathSync(target));
   });
 
-  it('of any size takes the memory of its header only', async () => {
+  it('of any size needs only the memory of its header', async () => {
     const bytes = 2 ** 33;
     const path = write({ t: { dtype: 'U8', shape: [bytes], data_offsets: [0, bytes] } }, 0);
     truncateSync(

@@ -190,7 +190,7 @@ describe('a plan under a budget', () => {
     expect(tried.code, tried.stderr).toBe(0);
   });
 
-  it('takes some of the methods that were measured', async () => {
+  it('plans with the chosen methods only', async () => {
     const out = join(folder, 'made.plan.json');
     const few = await plan('--budget', '0.7', '--methods', 'int8', '--out', out, '--json');
     expect(few.code, few.stderr).toBe(0);
@@ -316,7 +316,7 @@ describe('compress', () => {
     expect(rows.stdout).not.toContain('Against the original');
   });
 
-  it('by a plan that compresses nothing takes no settings of compression', async () => {
+  it('rejects settings of compression with a plan that compresses nothing', async () => {
     const plan = join(folder, 'removes.plan.json');
     const document = { format: 'espalier.plan', version: 1, model: { path: model } };
     await writeFile(plan, JSON.stringify({ ...document, remove: ['block.1.attention'] }));

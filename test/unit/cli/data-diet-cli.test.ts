@@ -146,7 +146,7 @@ describe('espalier, data sets', () => {
     expect(existsSync(at('wrong.selection.json'))).toBe(false);
   });
 
-  it('trains seeds in processes of their own', async () => {
+  it('trains seeds in separate processes', async () => {
     const args = ['train', '--data', data, '--batch', '16', '--epochs', '1', '--seeds', '2'];
     const out = at('processes');
     const side = await runCli([...args, '--out', out, '--workers', '2', '--json']);
@@ -192,7 +192,7 @@ describe('espalier, data sets', () => {
     ]);
   });
 
-  it('studies groups of the dataset as it was scored', async () => {
+  it('studies groups of the scored dataset', async () => {
     const rows = Array.from({ length: 24 }, (_, i) => `${i % 2},${i},${(7 * i) % 5}`);
     const path = at('studied.csv');
     writeFileSync(path, `kind,a,b\n${rows.join('\n')}\n`);

@@ -191,7 +191,7 @@ describe('a hostile tokenizer', () => {
     },
   );
 
-  it('holds up neither other calls nor the end of the server', async () => {
+  it('delays neither other calls nor the end of the server', async () => {
     const encoding = join(folder, 'server.encoding');
     const server = spawn(process.execPath, [bundle, 'mcp'], {
       stdio: ['pipe', 'pipe', 'ignore'],

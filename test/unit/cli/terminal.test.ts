@@ -6,7 +6,7 @@ import { Terminal } from '../../../extension/cli/terminal';
 import { say } from '../../../extension/core/message';
 import { UserError } from '../../../extension/core/user-error';
 
-it('draws how far a stage is, in a line as wide as the terminal', () => {
+it('draws the progress of a stage in a line as wide as the terminal', () => {
   const err = Object.assign(new PassThrough(), { isTTY: true, columns: 60 });
   const terminal = new Terminal(new PassThrough() as never, err);
   const stage = say`Reading ${say`inputs`}`;

@@ -254,7 +254,7 @@ describe('completion', () => {
 });
 
 describe('prune --profile', () => {
-  it('takes any prefix of a saved order without a search', async () => {
+  it('accepts any prefix of a saved order without a search', async () => {
     const { rounds } = JSON.parse(await readFile(profile, 'utf8')) as LayerProfile;
     const order = rounds.map(({ removed }) => removed);
     const prune = async (...how: string[]): Promise<ApplyResult> =>
@@ -272,7 +272,7 @@ describe('prune --profile', () => {
     [['--remove', '5'], /--remove: Cannot remove 5: .* has 4 removals/],
     [['--remove', '2', '--metric', 'kl'], /--metric: "kl" contradicts the profile .*"js"/],
     [['--remove', '2', '--sequences', '3'], /--sequences: 3 contradicts the profile .* 2/],
-    [['--ratio', '0.9'], /--ratio: The 4 removals of .* are fewer/],
+    [['--ratio', '0.9'], /--ratio: Only 4 removals in .*, fewer than requested/],
   ])('refuses %j', async (how, message) => {
     const out = join(folder, 'refused');
     const { code, stderr } = await run('prune', model, '--profile', profile, ...how, '--out', out);

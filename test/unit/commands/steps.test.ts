@@ -92,7 +92,7 @@ it('asks again for answers that became invalid, and ends without an answer', asy
   expect(seen).toEqual(['row 1/1', 'next 2/2', 'row 1/1 b']);
 });
 
-it('keeps the questions of two commands apart, and lets errors through', async () => {
+it('separates the questions of two commands, and forwards errors', async () => {
   const { ask, seen } = user('a', 'b');
   await inSteps(async () => {
     await ask('outer');

@@ -371,7 +371,7 @@ describe('examples from a folder', () => {
     expect(free.examples[0]?.['pixel_values']?.dims).toEqual([1, 3, 224, 224]);
   });
 
-  it('that the model does not take in this size are refused with the image', async () => {
+  it('are refused with the image if the model does not accept their size', async () => {
     const path = join(folder, 'config-of-another');
     mkdirSync(path, { recursive: true });
     copyFileSync(join(images, 'rgb.png'), join(path, 'a.png'));

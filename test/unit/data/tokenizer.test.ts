@@ -17,7 +17,7 @@ function modelFolder(name: string, files: Readonly<Record<string, string>>): str
 }
 
 describe('the tokenizer of a model folder', () => {
-  it('gives the ids that transformers gives, special tokens included', async () => {
+  it('returns the ids of transformers, special tokens included', async () => {
     const tokenizer = await loadTokenizer(fixture('llama-gqa-untied'));
     const { samples } = readJson<{ samples: { text: string; ids: number[] }[] }>(
       'llama-gqa-untied',

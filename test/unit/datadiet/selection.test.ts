@@ -127,7 +127,7 @@ describe('a selection', () => {
 });
 
 describe('label noise', () => {
-  it('gives a known share of examples another class, the same for a seed', () => {
+  it('relabels a known share of examples, the same for a seed', () => {
     const many = Int32Array.from({ length: 1000 }, (_, i) => i % 4);
     const { labels: noisy, flipped } = flipLabels(many, 4, 0.1, 7);
     expect(flipped.reduce((sum, one) => sum + one, 0)).toBe(100);

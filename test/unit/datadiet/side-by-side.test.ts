@@ -70,7 +70,7 @@ function crashingOnce(): string {
   return path;
 }
 
-describe('seeds in processes of their own', () => {
+describe('seeds in separate processes', () => {
   it('train to the same bits as one after the other', async () => {
     // Enough that the other process gets some, even if it starts slowly.
     const seeds = 10;
@@ -185,11 +185,11 @@ describe('seeds in processes of their own', () => {
   it('stop all at an error of one, which names its seed', async () => {
     const request = { ...trainRequest('diverging'), training: { ...training, learningRate: 1e30 } };
     await expect(trainModels(request, unattended, two())).rejects.toThrow(
-      /seed \d, epoch \d: The (loss is|weights are)/,
+      /seed \d, epoch \d: (Training diverged: the loss is|The weights are)/,
     );
   });
 
-  it('are not started for trainings that take less time than starting', async () => {
+  it('are not started for trainings that are shorter than the start', async () => {
     const { engine, ...undecided } = two();
     const { runs } = await trainModels(trainRequest('short'), unattended, undecided);
     expect(engine).toBeDefined();

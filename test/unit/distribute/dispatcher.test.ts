@@ -129,7 +129,7 @@ describe('pieces', () => {
     expect(right.begun).toContain('2.3');
   });
 
-  it('that nobody needs yet come last, and are dropped', async () => {
+  it('that nobody needs yet are scheduled last, and are dropped', async () => {
     const one = worker('one');
     const pieces = dispatcher(one);
     const first = pieces.add(piece('first'));
@@ -144,7 +144,7 @@ describe('pieces', () => {
     expect(one.begun).toEqual(['first', 'wanted', 'last', 'ahead']);
   });
 
-  it('that take far longer than others are given to a second worker, and count once', async () => {
+  it('that are far slower than others are also given to a second worker, and count once', async () => {
     vi.useFakeTimers();
     const pieces = dispatcher(worker('home', async ({ key }) => (key === 'usual' ? key : pending)));
     await pieces.add(piece('usual')).result;
@@ -159,7 +159,7 @@ describe('pieces', () => {
     expect(await result).toBe('slow by second');
   });
 
-  it('that have ended a process are not done in this one, however long another takes', async () => {
+  it('that have ended a process are not run in this one, even if another is slow', async () => {
     vi.useFakeTimers();
     const home = worker('home', async ({ key }) => (key === 'usual' ? key : pending));
     const pieces = dispatcher(home);

@@ -30,7 +30,7 @@ function makePool(): WorkerPool & { readonly told: string[]; readonly workers: J
   };
 }
 
-it('finds workers once for jobs of one setup, which then do one piece after the other', async () => {
+it('finds workers once for jobs of one setup, which then run one work item after the other', async () => {
   const hired: string[] = [];
   let workerPool: WorkerPool | undefined;
   const begun: string[] = [];

@@ -230,7 +230,7 @@ describe('a queue', () => {
     );
   });
 
-  it('gives the sensitivity that one process gives', async () => {
+  it('equals the sensitivity of one process', async () => {
     const measure = async (name: string, shared?: Engine): Promise<readonly unknown[]> => {
       const { layers } = await profileSensitivity(
         {
@@ -251,7 +251,7 @@ describe('a queue', () => {
     expect(await measure('shared-layers', engine())).toEqual(await measure('layers'));
   });
 
-  it('gives the repair that one process gives, and sends no path', async () => {
+  it('equals the repair of one process, and sends no path', async () => {
     const repair = async (name: string, shared?: Engine): Promise<object> => {
       const { slices, lossBefore, lossAfter } = await repairModel(
         {
@@ -388,7 +388,7 @@ describe('a queue', () => {
     await workersThere(0);
   });
 
-  it('lets a worker exit after its server stopped', async () => {
+  it('allows a worker to exit after its server stopped', async () => {
     const cancellation = { isCancellationRequested: false };
     const served = serveQueue(
       await connection(),

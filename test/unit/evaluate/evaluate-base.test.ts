@@ -61,7 +61,7 @@ describe('saved log-probabilities of a model', () => {
     );
   });
 
-  it('of llama-perplexity give its numbers', async () => {
+  it('of llama-perplexity have its numbers', async () => {
     // llama.cpp of llama-cpp-python 0.3.36, float32 everywhere; the changed model has lost block 1.
     const found = await evaluateWithBase(
       {

@@ -101,7 +101,7 @@ describe('rows of the data sets of lm-evaluation-harness', () => {
   });
 
   it.each(['hellaswag', 'winogrande', 'lambada_openai', 'exact-match'])(
-    'of %s are asked as they were logged',
+    'of %s use the logged prompts',
     async (name) => {
       const asked = await readTask(join(tasks, `${name}.jsonl`));
       const logged = await readTask(join(tasks, `logged-${name}.jsonl`));
@@ -155,7 +155,7 @@ describe('a task file of others', () => {
 
   it.each([
     [[{ color: 'red' }], 0, 'line 1', 'No task has rows with the fields color'],
-    [[{ ...piqa, label: -1 }], 0, 'line 1: label', 'no choice -1 among 2'],
+    [[{ ...piqa, label: -1 }], 0, 'line 1: label', 'The answer is choice -1, but there are only 2'],
     [[piqa, { goal: 'To see,' }], 0, 'line 2: sol1', ''],
     [
       [piqa, { ...piqa, goal: 'To hear,' }],

@@ -35,7 +35,7 @@ it('finds no distance between a model and itself', async () => {
   expect(quality.perplexity?.before).toBe(quality.perplexity?.after);
 });
 
-it('runs the models in turn if the memory holds only one of them, and none that does not fit', async () => {
+it('runs the models in turn if memory fits only one of them, and none that does not fit', async () => {
   const model = await openModelFiles(fixture('llama-bf16'));
   const least = leastMemory(model.model, 'cpu');
   const rest = vi.spyOn(LayeredExecutor.prototype, 'rest');
@@ -77,7 +77,7 @@ it('compares memory with caches if both models have them', async () => {
   expect(comparedMemory(graph, graph).memory).toBeDefined();
 });
 
-it('gives the perplexities of both models, as an evaluation does on the same tokens', async () => {
+it('returns the perplexities of both models, equal to an evaluation of the same tokens', async () => {
   const out = join(folder, 'pruned');
   const plan = {
     format: 'espalier.plan',

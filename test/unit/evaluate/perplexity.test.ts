@@ -125,7 +125,7 @@ describe('perplexity', () => {
     expect(single.tokens).toBe(38);
   });
 
-  it('with a stride predicts every token once, with more text in front', async () => {
+  it('with a stride predicts every token once, with more preceding text', async () => {
     const { inputIds } = readJson<Golden>('llama-gqa-untied', 'golden.json');
     const ids = inputIds.flat().slice(0, 41);
     const [length, stride] = [16, 6];

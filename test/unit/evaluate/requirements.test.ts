@@ -16,7 +16,7 @@ it.each([
   expect(judge(['perplexity<+10%'], { perplexityRatio }).outcome).toBe(outcome);
 });
 
-it('takes the worst of several limits', () => {
+it('is the worst of several limits', () => {
   const task = {
     ...{ difference: between(-0.01, 0.03), gained: 3, lost: 1, chance: 0.6 },
   };

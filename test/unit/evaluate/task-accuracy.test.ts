@@ -63,7 +63,11 @@ describe('a task file', () => {
 
   it.each([
     ['', undefined, 'no examples'],
-    ['{"context": "a", "choices": ["b", "c"], "answer": 2}', 'line 1: answer', 'no choice 2'],
+    [
+      '{"context": "a", "choices": ["b", "c"], "answer": 2}',
+      'line 1: answer',
+      'The answer is choice 2',
+    ],
     ['{"context": "a", "choices": ["b"], "answer": 0}', 'line 1: choices', 'length'],
     ['\n{"text": "one two"}\n{"text": "one"}', 'line 3: text', 'format'],
     ['{"text": "one two"}\n{', 'line 2', 'not JSON'],
@@ -79,7 +83,7 @@ describe('a task file', () => {
     expect(String(error)).toContain(problem);
   });
 
-  it('holds one kind of examples', async () => {
+  it('reads examples of one kind, and skips empty lines', async () => {
     await expect(read('{"text": "one two"}\n\n{"text": "three four"}')).resolves.toMatchObject({
       name: 'task',
       kind: 'last-word',

@@ -94,7 +94,7 @@ describe('a compressed Hugging Face folder', () => {
   );
 
   it.each(cases)(
-    'of $name with $forms and $embeddingAndHead gives the logits that transformers gives',
+    'of $name with $forms and $embeddingAndHead has the logits of transformers',
     async (golden) => {
       const { name, forms, embeddingAndHead = {}, removed, inputIds, lastLogits } = golden;
       const expected = Float32Array.from(lastLogits.flat());

@@ -90,7 +90,7 @@ describe('a model without single experts', () => {
     ]);
   });
 
-  it('has the perplexity that evaluating the source without them gives', async () => {
+  it('has the perplexity of the source evaluated without them', async () => {
     const removed = ['block.0.expert.1', 'block.1.expert.0', 'block.1.expert.3'];
     const out = join(await freshFolder(), 'pruned');
     await prune(fixture('mixtral'), removed, out);

@@ -140,7 +140,7 @@ describe('the output folder', () => {
     expect(readdirSync(out)).toContain('espalier.json');
   });
 
-  it('is never replaced when it holds other things, or is a file', async () => {
+  it('is never replaced if it contains other files, or is a file', async () => {
     const folder = await freshFolder();
     const notes = join(folder, 'notes');
     mkdirSync(notes);
@@ -158,7 +158,7 @@ describe('the output folder', () => {
     expect(readFileSync(file, 'utf8')).toBe('dear diary');
   });
 
-  it('may hold files of the operating system, which stay', async () => {
+  it('may contain files of the operating system, which stay', async () => {
     const out = await freshFolder();
     const names = ['.DS_Store', 'Thumbs.db', 'desktop.ini'];
     for (const name of names) writeFileSync(join(out, name), name);

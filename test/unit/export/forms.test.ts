@@ -104,7 +104,7 @@ describe('a model with other encodings, written as ONNX', () => {
     paired(families, kinds).map(([name, [kind, forms, tolerance]]) => ({
       ...{ name, kind, forms, tolerance },
     })),
-  )('gives the logits of $name with $kind, also from its cache', async ({ name, ...one }) => {
+  )('has the logits of $name with $kind, also from its cache', async ({ name, ...one }) => {
     const { forms, tolerance } = one;
     const { model, plain } = await formed(fixture(name), forms);
     const { inputIds } = readJson<{ inputIds: number[][] }>(name, 'golden.json');

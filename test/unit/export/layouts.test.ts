@@ -32,7 +32,7 @@ function readConfig(path: string): Record<string, unknown> {
 
 describe('a layout', () => {
   it.each(['auto-map', 'deci', 'zeroed'] as const)(
-    '%s gives the logits of the source without the sublayers',
+    '%s has the logits of the source without the sublayers',
     async (layout) => {
       const out = join(folder, layout);
       const result = await prune(model, removed, out, { layout });

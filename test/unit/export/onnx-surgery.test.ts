@@ -31,7 +31,7 @@ const logitsWithout = async (
 ): Promise<Float32Array> => withSession(name, ids, (session) => sessionLogits(session, feeds));
 
 describe('an ONNX graph written from its scanned structure', () => {
-  it.each(onnxCases)('of %s gives its logits, weights taken from the file', async (name) => {
+  it.each(onnxCases)('of %s has its logits, with weights from the file', async (name) => {
     const logits = await logitsWithout(name, []);
     const { logits: expected, tolerance } = readOnnxGolden(name);
     expect(relativeError(logits, expected)).toBeLessThan(tolerance);
@@ -44,7 +44,7 @@ describe('an ONNX graph without sublayers', () => {
     (name) => readOnnxGolden(name).removed?.ids.every((id) => !/\.expert\.\d+$/.test(id)) === true,
   );
 
-  it.each(cases)('of %s gives the logits of torch without them', async (name) => {
+  it.each(cases)('of %s has the logits of torch without them', async (name) => {
     const { removed, logits: dense, tolerance } = readOnnxGolden(name);
     const logits = await logitsWithout(name, removed?.ids ?? []);
     expect(relativeError(logits, removed?.logits ?? dense)).toBeLessThan(tolerance);
@@ -52,7 +52,7 @@ describe('an ONNX graph without sublayers', () => {
   });
 
   it.each(cases.filter((name) => readOnnxGolden(name).first !== undefined))(
-    'of %s gives the logits of torch also in its first step, without a cache',
+    'of %s has the logits of torch also in its first step, without a cache',
     async (name) => {
       const { feeds, first, removed, tolerance } = readOnnxGolden(name);
       const given = { ...feeds, ...first?.feeds };

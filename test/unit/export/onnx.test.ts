@@ -37,7 +37,7 @@ const pruned = await sampled(caseNames, async (name) => {
 });
 
 describe('a model written as ONNX', () => {
-  it.each(pruned)('gives the logits of %s without the sublayers', async (name) => {
+  it.each(pruned)('has the logits of %s without the sublayers', async (name) => {
     const { inputIds } = readJson<Golden>(name, 'golden.json');
     const { summary } = await openModel(fixture(name));
     const [attention, , , second] = summary.sublayers.map(({ id }) => id);
@@ -144,7 +144,7 @@ describe('a model written as ONNX', () => {
     });
   });
 
-  it('holds only the weights that remain, in their own dtype', async () => {
+  it('contains only the remaining weights, in their own dtype', async () => {
     const { model, folder } = await openWritten('llama-bf16', ['block.0.feedforward']);
     await model.dispose();
     const { summary } = await openModel(fixture('llama-bf16'));
@@ -174,7 +174,7 @@ describe('a model written as ONNX', () => {
     await bare.model.dispose();
   });
 
-  it('is made from a pruned folder as well', async () => {
+  it('is made from a pruned folder too', async () => {
     const out = join(await freshFolder(), 'pruned');
     await prune(fixture('qwen3'), ['block.1.attention'], out);
     const again = join(await freshFolder(), 'onnx');

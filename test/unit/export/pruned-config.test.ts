@@ -453,7 +453,7 @@ describe('a removal', () => {
     });
   });
 
-  it('refuses to take everything', () => {
+  it('refuses to remove everything', () => {
     const summary = readSummary(2);
     const everything = summary.sublayers.map(({ id }) => id);
     expect(() => checkChanges(summary, everything)).toFailWith({
@@ -475,7 +475,7 @@ describe('a removal', () => {
     expect(absent).toEqual(['block.1.expert']);
   });
 
-  it('counts an id once and gives the model its order', () => {
+  it('counts an id once and sorts ids by the model', () => {
     const asked = ['block.1.attention', 'block.0.feedforward', 'block.1.attention'];
     const { removed, absent, blocks } = checkChanges(readSummary(2), asked);
     expect(removed).toEqual(['block.0.feedforward', 'block.1.attention']);

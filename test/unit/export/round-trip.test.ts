@@ -24,7 +24,7 @@ interface Golden {
 const sources = await sampled(caseNames, (name) => modelFeatures(fixture(name)));
 
 describe('pruned safetensors', () => {
-  it.each(sources)('of %s give the logits of the source without the sublayers', async (name) => {
+  it.each(sources)('of %s have the logits of the source without the sublayers', async (name) => {
     const { inputIds } = readJson<Golden>(name, 'golden.json');
     const before = hashes(fixture(name));
     const { sublayers } = (await openModel(fixture(name))).summary;

@@ -41,7 +41,7 @@ describe('rows that threads write', () => {
     },
   );
 
-  it('come in their order, of a tensor that is read in several pieces', async () => {
+  it('are written in order, for a tensor that is read in several parts', async () => {
     const tall = { length: 256, count: 5000 };
     const { numbers: all } = randomRows(tall.count, tall.length, 5);
     const file = join(temporaryFolder(), 'tall.bin');

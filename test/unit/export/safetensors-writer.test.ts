@@ -133,7 +133,7 @@ describe('safetensors written', () => {
     expect(readConfig(join(folder, 'one'))).toEqual(readConfig(join(folder, 'many')));
   });
 
-  it('gives a tensor larger than the limit a file of its own', () => {
+  it('writes a tensor above the limit into its own file', () => {
     const tensors = [1, 5, 1, 1, 1].map((length, i): PlannedTensor => {
       const name = String(i);
       return { name, tensor: { name, dtype: 'U8', shape: [length], file: '', offset: 0, length } };

@@ -68,7 +68,7 @@ describe('a pool of decoders', () => {
     }
   });
 
-  it('uses none again that a failed run may have broken', async () => {
+  it('does not reuse a cache that a failed run may have corrupted', async () => {
     const decoder = await pool.take(opened.model, options);
     vi.spyOn(decoder, 'read').mockRejectedValueOnce(new Error('The device is lost.'));
     const dispose = vi.spyOn(decoder, 'dispose');
@@ -89,7 +89,7 @@ describe('a pool of decoders', () => {
 });
 
 describe('decoding', () => {
-  it("gives transformers' greedy tokens and logits, token by token from the cache", async () => {
+  it("equals transformers' greedy tokens and logits, token by token from the cache", async () => {
     const name = 'llama-gqa-untied';
     const golden = readJson<{ inputIds: number[]; generated: number[]; stepLogits: GoldenArray }>(
       name,
@@ -129,7 +129,7 @@ describe('generation', () => {
     expect(result.text).toMatch(/^ [a-z]/);
   });
 
-  it('lets two models take turns, each as if it were alone, with the chances of every token', async () => {
+  it('runs two models in turn with independent results, and returns the probability of every token', async () => {
     const events: GenerationEvent[] = [];
     const pruned = request({ removed: ['block.1.attention'], tokens: 5 });
     const both = await generateTexts([request({}), pruned], {
@@ -240,7 +240,7 @@ describe('sampling', () => {
     expect((counts.get(4) ?? 0) / draws).toBeCloseTo((weights[1] ?? 0) / total, 1);
   });
 
-  it('with a small top-p or temperature takes the most likely token', () => {
+  it('with a small top-p or temperature selects the most likely token', () => {
     fc.assert(
       fc.property(
         fc.uniqueArray(fc.integer({ min: -20, max: 20 }), { minLength: 1 }),

@@ -52,7 +52,7 @@ it('times a token of a model, without all sublayers of each kind, and with all w
   }
 });
 
-it('times none that memory does not hold twice', async () => {
+it('skips models that do not fit in memory twice', async () => {
   const model = await openModel(sample);
   const memoryBytes = 1.5 * 4 * model.summary.parameters;
   expect(

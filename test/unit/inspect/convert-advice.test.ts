@@ -31,7 +31,7 @@ async function dequantizedSample(): Promise<string> {
 
 const model = await dequantizedSample();
 const found =
-  'The weights were quantized before: they lie on the grid of Q4_1. ' +
+  'The weights were quantized before: their values are those of Q4_1. ' +
   'Q4_1 stores them without loss; most other types add rounding errors.';
 let results = 0;
 const convert = async (...more: readonly string[]): ReturnType<typeof runCli> => {
@@ -56,7 +56,7 @@ it('convert suggests the type that keeps the weights', async () => {
 
 it('convert warns about a type that rounds the weights again, and no other', async () => {
   expect((await convert('--type', 'Q4_0')).stderr.replaceAll('\u00a0', ' ')).toMatch(
-    /on the grid of Q4_1\. .* Q4_0 adds an error of \d+(\.\d)? %\. Choose --type Q4_1\./,
+    /those of Q4_1\. .* Q4_0 adds an error of \d+(\.\d)? %\. Choose --type Q4_1\./,
   );
   expect((await convert('--type', 'Q4_1')).stderr).not.toContain('quantized before');
   expect((await convert('--type', 'F32')).stderr).not.toContain('quantized before');

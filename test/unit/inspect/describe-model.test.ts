@@ -186,7 +186,7 @@ describe('models that can be run', () => {
     expect(head?.flopsPerToken).toBe(2 * 48 * (model.facts.vocabularySize ?? 0));
   });
 
-  it('a tied head costs as much as one of its own', async () => {
+  it('a tied head has the cost of a separate one', async () => {
     const { facts, blocks, totals } = await describeModel(fixture('qwen2'));
     const { hiddenSize = 0, vocabularySize = 0 } = facts;
     const blockSum = blocks
@@ -366,7 +366,7 @@ describe('the opened file', () => {
     });
   });
 
-  it('a folder that holds nothing else is its one file of weights', async () => {
+  it('opens a folder with a single file of weights', async () => {
     const path = makeModel('only-weights-1.5b', { 'a.0.b': [2] });
     expect(await describeModel(path)).toMatchObject({
       name: 'only-weights-1.5b',

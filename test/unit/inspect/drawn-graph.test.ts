@@ -24,7 +24,7 @@ describe('a drawn graph', () => {
     expect(edges).toEqual(['model/x model/my-scan', 'model/my-scan model/y']);
   });
 
-  it('draws operators outside of steps, but none that only moves or scales by a constant', () => {
+  it('draws operators outside of steps, except those that only move or scale by a constant', () => {
     const { labels } = drawn((graph, x) => {
       const moved = graph.op('Reshape', [x, graph.ints([-1])]);
       const shifted = graph.op('Add', [graph.op('Sigmoid', [moved]), graph.scalar(1)]);

@@ -116,7 +116,7 @@ describe('flows from the architecture', () => {
   );
 
   it.each(['awq', 'gptq-4-act-order', 'fp8', 'bnb-nf4'])(
-    'draws the packed weights of %s by their names in the file, and decodes none',
+    'draws the packed weights of %s by their names in the file, without decoding them',
     async (name) => {
       const flow = await buildFlow(join(quantizedFolder, name));
       const query = [...everyItem(flow.items)].find(({ id }) => id === 'block.0.attention/query');

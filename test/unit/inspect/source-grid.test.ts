@@ -209,7 +209,7 @@ describe('weights that were quantized before', () => {
     const grid = await findSourceGrid(modelWith([randomBlocks('MXFP4', 1)], 'BF16'));
     expect(grid?.lossless).toEqual([]);
     expect(inEnglish(describeGrid(grid ?? expect.fail()))).toMatch(
-      /lie on the grid of MXFP4. All quantization types of GGUF add rounding errors, Q8_0/,
+      /their values are those of MXFP4. All quantization types of GGUF add rounding errors, Q8_0/,
     );
   });
 
@@ -226,7 +226,7 @@ describe('weights that were quantized before', () => {
     const grid = await findSourceGrid(modelWith(matrices, 'F16'));
     expect(grid).toMatchObject({ type: 'Q4_1', matrices: 4, onGrid: 3 });
     expect(inEnglish(describeGrid(grid ?? expect.fail()))).toBe(
-      'The weights were quantized before: they lie on the grid of Q4_1. ' +
+      'The weights were quantized before: their values are those of Q4_1. ' +
         'This is the type of 3 of 4 sampled matrices. ' +
         'Q4_1 stores them without loss; most other types add rounding errors.',
     );

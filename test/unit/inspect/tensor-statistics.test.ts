@@ -66,7 +66,7 @@ describe.each(blockFiles)('block formats of GGUF, %s', async (file) => {
   const values = ggufFloats(`${file}.bin`);
 
   it.each(tensors.map(({ name }, index) => [name, index] as const))(
-    '%s is widened to the bits that the reference gives',
+    "%s is widened to the reference's bits",
     async (name, index) => {
       const tensor = tensors[index];
       if (tensor === undefined) {
@@ -161,7 +161,7 @@ describe('tensors of any size', () => {
     expect(explainUnreadable({ ...tensor, dtype: 'Q8_0', bytes: 34 })).toBeUndefined();
   });
 
-  it('of ONNX files are read as well', async () => {
+  it('of ONNX files are supported too', async () => {
     const tensors = readTensors(await describeModel(onnxFixture('llama-legacy')));
     const norm = tensors.find(({ name }) => name.endsWith('norm.weight'));
     if (norm === undefined) {

@@ -10,7 +10,7 @@ const path = join(folder, 'job.journal.jsonl');
 const open = async (identity: string, file = path): Promise<Journal<number>> =>
   Journal.open(file, identity, (value) => (typeof value === 'number' ? value : undefined));
 
-it('of two runs at once the later one has the journal for itself', async () => {
+it('of two runs belongs to the later one', async () => {
   const first = await open('one job');
   await first.append([1]);
   const second = await open('one job');
@@ -59,7 +59,7 @@ it.skipIf(process.platform === 'win32')('does not wait for a pipe', async () => 
   });
 });
 
-it('takes all lines of an append or none, so that later ones are not lost', async ({ skip }) => {
+it('writes all lines of an append or none, so that later ones are kept', async ({ skip }) => {
   const disk = join(folder, 'disk');
   mkdirSync(disk);
   try {

@@ -20,7 +20,7 @@ async function lockBy(owner: string, folder: string): Promise<string> {
   return lock;
 }
 
-it('lets one process at a time work on a result', async () => {
+it('allows one process at a time to work on a result', async () => {
   const folder = freshFolder();
   await lockBy(readOwner(process.ppid), folder);
   await expect(lockOutput(out, folder)).rejects.toThrow(
@@ -54,7 +54,7 @@ it.each([
   ['has ended', endedOwner],
   ['has a number that is of another process now', () => `${process.ppid}-7-0a1b2c3d`],
   ['had the number of this one, as in containers', () => `${process.pid}-7-0a1b2c3d`],
-])('takes over from a process that %s', async (_, owner) => {
+])('replaces the lock of a process that %s', async (_, owner) => {
   const folder = freshFolder();
   await lockBy(owner(), folder);
   const release = await lockOutput(out, folder);
@@ -66,7 +66,7 @@ it.each([
 it.each([
   ['with a folder for locks', freshFolder],
   ['without one', () => join(process.execPath, 'locks')],
-])('lets one run of a process at a time work on a result, %s', async (_, place) => {
+])('allows one run of a process at a time to work on a result, %s', async (_, place) => {
   const folder = place();
   const first = await lockOutput(out, folder);
   await expect(lockOutput(out, folder)).rejects.toThrow(`(process ${process.pid})`);

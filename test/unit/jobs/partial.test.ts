@@ -40,7 +40,7 @@ function makeFolder(path: string, file = 'config.json'): void {
   writeFileSync(join(path, file), '{}');
 }
 
-it('takes this process for running, and none of its threads', () => {
+it('recognizes this process as running, but none of its threads', () => {
   expect(isRunning(process.pid)).toBe(true);
   expect(threads.filter((id) => isRunning(id))).toEqual([]);
 });

@@ -88,7 +88,7 @@ describe('a process that waits for the next task', () => {
     expect(both).toContain(await readPid(spare));
   });
 
-  it('ends when none comes in time', async () => {
+  it('ends if no task arrives in time', async () => {
     const spare = new SpareChild(100);
     const first = await readPid(spare);
     await left(0, [first]);
@@ -119,7 +119,7 @@ describe('a process that waits for the next task', () => {
     expect(isAlive(first)).toBe(false);
   });
 
-  it('does not hold up its parent, and ends with it', async () => {
+  it('does not keep its parent alive, and ends with it', async () => {
     const parent = join(folder, 'parent.cjs');
     await bundle(
       parent,

@@ -10,7 +10,7 @@ const matrix = (name: string): StoredMatrix => {
   return { kind: 'stored', tensor };
 };
 
-it('sessions of a matrix stay until those of another take their place', async () => {
+it('sessions of a matrix stay until another matrix replaces them', async () => {
   const pool = new OneMatrixPool({ device: 'cpu' }, { bytes: 2 ** 30, repackedBytes: 0 });
   const built: string[] = [];
   const twice = async (name: string): Promise<number> => {

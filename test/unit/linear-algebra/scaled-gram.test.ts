@@ -9,7 +9,7 @@ const products = new MatrixProducts('cpu', 0);
 afterAll(async () => products.dispose());
 
 describe('squares weighed by a Gram matrix', () => {
-  it('are those of float64, however much larger single inputs are', async () => {
+  it('equal float64, even with much larger single inputs', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.integer({ min: 1, max: 40 }),

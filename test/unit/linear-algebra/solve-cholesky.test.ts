@@ -24,7 +24,7 @@ describe('solving by a Cholesky factor', () => {
     [65, 70],
     [200, 1],
     [256, 9],
-  ])('gives X with L·Lᵀ·X = B, of %i rows and %i columns', async (size, columns) => {
+  ])('returns X with L·Lᵀ·X = B, of %i rows and %i columns', async (size, columns) => {
     const half = normals(size, size + 3, size);
     const gram = half.mmul(half.transpose());
     const lower = cholesky({ size, numbers: Float64Array.from(gram.to1DArray()) });

@@ -12,7 +12,7 @@ it('compares squared differences with squared targets', () => {
   expect(relativeSquares(Float32Array.of(2, 1), new Float32Array(2))).toBe(5);
 });
 
-it('gives the root of the mean square', () => {
+it('returns the root mean square', () => {
   expect(rootMeanSquare(Float32Array.of(3, -4, 0, 0))).toBe(2.5);
   expect(rootMeanSquare(new Float32Array())).toBe(0);
 });

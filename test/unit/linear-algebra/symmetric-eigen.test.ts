@@ -77,7 +77,7 @@ describe('eigenvalues of a symmetric matrix', () => {
     }
   });
 
-  it('are those of ml-matrix', () => {
+  it('equal ml-matrix', () => {
     const matrix = makeGram(90, 95, 3);
     const expected = new EigenvalueDecomposition(Matrix.from1DArray(90, 90, matrix.numbers), {
       assumeSymmetric: true,
@@ -130,7 +130,7 @@ describe('leading eigenvalues of a symmetric matrix', () => {
     [97, 97],
     [150, 20],
     [203, 120],
-  ])('of %i rows, %i of them, are those of all', async (size, count) => {
+  ])('of %i rows, %i of them, equal those of the full decomposition', async (size, count) => {
     const matrix = makeGram(size, size + 5, 2);
     const found = await leadingEigen(products, matrix, count);
     expect(found.vectors).toHaveLength(count * size);
@@ -173,7 +173,7 @@ describe('leading eigenvalues of a symmetric matrix', () => {
 
 describe('Cholesky factors in blocks', () => {
   it.each([5, 256, 257, 400])(
-    'of %i rows are those of one step, and their inverses too',
+    'of %i rows equal a single step, and their inverses too',
     async (size) => {
       const matrix = makeGram(size, size + 20, 4);
       const expected = cholesky(matrix);

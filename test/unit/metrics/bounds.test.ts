@@ -281,7 +281,7 @@ it('is not used for other metrics, small vocabularies, or little memory', async 
   await rm(folder, { recursive: true });
 });
 
-it('takes the most likely ids, the first of equal ones', () => {
+it('selects the most likely ids, the first of equal ones', () => {
   const masses = Float32Array.of(1, 3, 2, 2, 0, 2);
   expect([...mostProbableIds(masses, 3)]).toEqual([1, 2, 3]);
   expect([...mostProbableIds(masses, 6)]).toEqual([0, 1, 2, 3, 4, 5]);

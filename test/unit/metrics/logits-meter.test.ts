@@ -180,7 +180,7 @@ describe.each(metricNames)('%s', (name) => {
   });
 });
 
-it('terms of more logits than go through at once are those of each row', async () => {
+it('terms over several chunks of logits equal those of single rows', async () => {
   const width = 1 << 16;
   const rows = 1 + Math.ceil((availableParallelism() * logitsPerCore) / width / 2);
   const row = (seed: number): number[] => {

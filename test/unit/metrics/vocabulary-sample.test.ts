@@ -89,7 +89,7 @@ describe('a sample of a vocabulary', () => {
     },
   );
 
-  it('takes the whole of a small vocabulary', async () => {
+  it('contains all of a small vocabulary', async () => {
     const folder = await makeRandomModel({ seed: 3, blocks: 1 });
     const executor = new LayeredExecutor(await openModel(folder), 'cpu', 1 << 28);
     try {

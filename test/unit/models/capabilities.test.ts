@@ -110,7 +110,7 @@ describe('unsupported operations of a model', () => {
 });
 
 describe('output formats of a model', () => {
-  it('is answered with the same reason in every format that cannot hold it', async () => {
+  it('has the same reason in every unsupported format', async () => {
     const opened = await openModelFiles(ggufFixture('llama.gguf'));
     const [layer] = opened.model.sublayer(0).linearLayers;
     const choice = { tensor: layer?.id ?? '', method: 'int8', level: 32 } as const;

@@ -292,7 +292,7 @@ it('published files of eight and four bits have the same number of parameters', 
   expect(warnings).toEqual([]);
 });
 
-it('a table of experts must hold integers', async () => {
+it('rejects a table of experts that does not contain integers', async () => {
   const other = withFields('table-of-floats', {});
   const file = join(other, 'model.safetensors');
   const bytes = readFileSync(file);

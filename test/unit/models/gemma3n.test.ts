@@ -42,7 +42,7 @@ it.each(removals.map((removed) => [removed]))(
   },
 );
 
-it('written with zeros gives the same, and carries four streams', async () => {
+it('written with zeros has the same outputs, and keeps its four streams', async () => {
   const removed = ['block.0.attention', 'block.3.feedforward'];
   const { path } = await prune(folder, removed, join(out, 'zeroed'), { layout: 'zeroed' });
   const zeroed = await openModel(path);

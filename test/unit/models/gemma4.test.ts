@@ -68,7 +68,7 @@ it('runs the first tokens with their per-layer embeddings', async () => {
   });
 });
 
-it('other forms of keys are those of the blocks that read them, too', async () => {
+it('applies other encodings of shared keys in the blocks that read them, too', async () => {
   const model = await openModel(folder);
   const layer = model.sublayer(2).linearLayers.find(({ role }) => role === 'key');
   if (layer === undefined || !(model instanceof TransformerModel)) {
@@ -128,7 +128,7 @@ it('rejects a config whose blocks share keys of no block, and names the field', 
   });
 });
 
-it('refuses experts in the unified model, which has none', async () => {
+it('rejects experts in the unified model, which has no MoE layers', async () => {
   const other = join(out, 'unified-experts');
   cpSync(familyFixture('gemma4_unified_text'), other, { recursive: true });
   const file = join(other, 'config.json');

@@ -63,7 +63,7 @@ describe('logits against transformers', () => {
     }
   });
 
-  it('gives the same numbers when sessions are streamed', async () => {
+  it('has the same outputs with streamed sessions', async () => {
     const { inputIds } = readJson<Golden>('llama-bf16', 'golden.json');
     const logits32 = await computeLogits('llama-bf16', inputIds);
     const streamed = await computeLogits('llama-bf16', inputIds, [], 1);

@@ -39,7 +39,7 @@ describe('a cache of models', () => {
     });
   });
 
-  it('gives one model to all who ask, at the same time or later, by folder or file', async () => {
+  it('returns one model to concurrent and later callers, by folder or file', async () => {
     const path = copyModel('llama-gqa-untied');
     const [first, second] = await Promise.all([
       cache.open(path),

@@ -359,7 +359,7 @@ describe('pruning a quantized model', () => {
     },
   );
 
-  it('takes single experts out of their blocks of four bits', async () => {
+  it('removes single experts from four-bit blocks', async () => {
     const source = quantizedFixture('mxfp4');
     const out = join(root, `${copies++}`);
     const removed = ['block.1.expert.2'];

@@ -35,7 +35,7 @@ const toBits = ({ buffer }: Float32Array): Uint32Array => new Uint32Array(buffer
 
 // Stacks of experts in MXFP4 are read one by one.
 const matrices = quantizedCases.filter((name) => name !== 'mxfp4');
-it.each(matrices)('gives rows of a matrix of %s as they are in the whole', async (name) => {
+it.each(matrices)('reads rows of a matrix of %s like the whole matrix', async (name) => {
   const packed = await packedTensors(name);
   for (const tensor of packed.slice(0, 2)) {
     const [count = 1, ...rest] = tensor.shape;
@@ -81,7 +81,7 @@ it('a group that does not exist is an error that names the tensor', async () => 
   });
 });
 
-it('nodes that decode a weight come right before the first that reads it', () => {
+it('nodes that decode a weight are placed right before its first use', () => {
   const graph = new GraphBuilder('two');
   let x = graph.input('x', DataType.FLOAT, [1]);
   for (const name of ['a', 'b']) {

@@ -170,7 +170,7 @@ describe.each([[1], [32], [70], [33, 1, 36]].map((pieces) => ({ pieces })))(
       expect(relativeError(actual, reference)).toBeLessThan(2e-6);
     });
 
-    it('by positions takes any decay', async () => {
+    it('by positions supports any decay', async () => {
       const actual = await run(pieces, (input, { logDecay, key, query, value, rate }) => {
         const { graph, leading } = input;
         const size = { heads, keys, values };

@@ -33,7 +33,7 @@ const stored = [
 
 describe('an encoder–decoder model that is compressed', () => {
   it.each(paired(models, stored).map(([name, [label, names]]) => [name, label, names] as const))(
-    '%s holds %s in its linear layers, and opens again',
+    '%s stores %s in its linear layers, and opens again',
     async (name, label, names) => {
       const folder = seq2seqFixture(name);
       const { examples } = seq2seqGolden(name);

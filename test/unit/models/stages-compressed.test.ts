@@ -29,7 +29,7 @@ describe('a model of stages that is compressed', () => {
   const models = [...layered, ...(runsAllCases ? ['swin'] : [])];
 
   it.each(paired(models, stored).map(([name, [label, names]]) => [name, label, names] as const))(
-    '%s holds %s in its linear layers, and opens again',
+    '%s stores %s in its linear layers, and opens again',
     async (name, label, names) => {
       const folder = stagedFixture(name);
       const { examples } = stagedGolden(name);

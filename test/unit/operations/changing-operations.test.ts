@@ -47,7 +47,7 @@ describe('repair', () => {
     return vi.mocked(repairModel).mock.calls.at(-1)?.[0];
   };
 
-  it('takes defaults from its effort and from the model', async () => {
+  it('has defaults from its effort and from the model', async () => {
     const request = await asked({});
     expect(request).toMatchObject({
       ...{ model: { path: '/m' }, teacher: { path: '/t' }, out: '/o', overwrite: false },
@@ -124,7 +124,7 @@ describe('patch', () => {
     return vi.mocked(patchModel).mock.calls.at(-1)?.[0];
   };
 
-  it('takes defaults, and as much text as there is', async () => {
+  it('has defaults, limited by the length of the text', async () => {
     expect(await asked({})).toMatchObject({
       ...{ sublayer: 'block.0.attention', anyway: false, seed: 0, fitting: defaultFitting },
       text: { sequences: 128, length: 64, upTo: true },

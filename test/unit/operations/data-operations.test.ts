@@ -63,7 +63,7 @@ describe('files written by a data map', () => {
     expect([...(await readSelection(file, 40)).indices]).toEqual([3, 9]);
   });
 
-  it('takes labels from the dataset if the scores have none', async () => {
+  it('uses labels of the dataset if the scores have none', async () => {
     const bare = at('bare.npy');
     await convertScores.run(buildRequest(convertScores, { scores, out: bare }), context);
     expect(await select({ scores: bare, data, keep: 0.5, out: at('half.json') })).toBe(20);

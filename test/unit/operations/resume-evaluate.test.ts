@@ -172,7 +172,7 @@ it('reports immediately that a result cannot be written', async () => {
   expect(sequences).toBe(0);
 });
 
-it('takes no answers to a task that another tokenizer has read', async () => {
+it('does not reuse answers of another tokenizer', async () => {
   const copy = join(folder, 'copy');
   cpSync(model, copy, { recursive: true });
   const given = { model: copy, task: join(tasks, 'choices.jsonl') };

@@ -88,7 +88,7 @@ describe('compressing with patches and removals', () => {
     ).toEqual(patched);
   });
 
-  it('does not take forms that were calibrated with other sublayers', async () => {
+  it('does not reuse encodings that were calibrated with other sublayers', async () => {
     const choices = await behindFirst();
     const whole = await request('int8', { choices, calibration });
     const stopping: JobContext = {
@@ -320,7 +320,7 @@ describe('compressing a model', () => {
     expect(result.parametersAfter).toBeGreaterThan(0.97 * equal.parametersAfter);
   });
 
-  it('removes sublayers as well', async () => {
+  it('removes sublayers too', async () => {
     const removed = ['block.1.attention', 'block.2.attention', 'block.2.feedforward'];
     const model = await openModel(source);
     const staying = new Set(listLayers(model, removed).map(({ id }) => id));

@@ -219,7 +219,7 @@ describe('patching a sublayer', () => {
     expect(b?.['model.safetensors']).toBe(a?.['model.safetensors']);
   });
 
-  it('writes a plan that gives the same model', async () => {
+  it('writes a plan that leads to the same model', async () => {
     const source = await random();
     const plan = join(root, 'one.plan.json');
     const result = await patchAt(request(source, { plan }), unattended);

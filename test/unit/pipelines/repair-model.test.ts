@@ -131,7 +131,7 @@ describe('repair', () => {
     expect(existsSync(workFolder(path, 'repair'))).toBe(false);
   });
 
-  it('takes no model as its own teacher', async () => {
+  it('rejects a model as its own teacher', async () => {
     const model = await compressed({ method: 'lowrank', level: 4 });
     await expect(repair(model, 'taught', { teacher: model })).rejects.toFailWith({
       code: 'teacher-is-student',

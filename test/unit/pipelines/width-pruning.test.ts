@@ -396,7 +396,7 @@ describe('a width-pruned encoder', async () => {
 });
 
 describe('ranges', () => {
-  it.each(['0', '0-3,7', '5,7-9,11'])('%s are read as they are written', (text) => {
+  it.each(['0', '0-3,7', '5,7-9,11'])('%s are read after writing', (text) => {
     expect(formatRanges(parseRanges(text) ?? [])).toBe(text);
   });
 

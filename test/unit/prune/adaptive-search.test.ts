@@ -151,7 +151,7 @@ describe('adaptive search', () => {
     });
   });
 
-  it('gives the same result when resumed from any part of its journal', async () => {
+  it('has the same result when resumed from any part of its journal', async () => {
     await onRandomModel({ seed: 7, blocks: 6 }, async (folder) => {
       const run = {
         folder,

@@ -58,7 +58,7 @@ async function withPeakedModel(
 }
 
 describe('exact search that drops candidates by bounds', () => {
-  it('gives the order and the distances of the naive search', async () => {
+  it('has the order and the distances of the naive search', async () => {
     await fc.assert(
       fc.asyncProperty(
         scenario,
@@ -114,7 +114,7 @@ describe('exact search that drops candidates by bounds', () => {
     });
   });
 
-  it('gives the same with workers', async () => {
+  it('has the same result with workers', async () => {
     await withPeakedModel(7, async (run) => {
       const alone = await runSearch(run);
       const records: SearchRecord[] = [];
@@ -131,7 +131,7 @@ describe('exact search that drops candidates by bounds', () => {
     });
   });
 
-  it('gives the same when it was stopped anywhere', async () => {
+  it('has the same result after a stop at any point', async () => {
     await withPeakedModel(8, async (run) => {
       const journal: SearchRecord[] = [];
       const whole = await runSearch({ ...run, onRecord: (added) => journal.push(...added) });

@@ -79,7 +79,7 @@ describe('exact search', () => {
     ['parallel', ['cohere'], withoutExperts, 1],
     ['expert', ['mixtral'], ['expert', 'expert', 'sublayer', 'block'], randomRuns(2)],
   ] as const)(
-    'gives the order and the distances of the naive search, for less: %s branches',
+    'has the order and the distances of the naive search, for less work: %s branches',
     async (_, modelTypes, among, numRuns) => {
       await tryScenarios(modelTypes, among, numRuns, async (given) => {
         const folder = await makeRandomModel(given);
@@ -205,7 +205,7 @@ describe('exact search', () => {
     await rm(folder, { recursive: true });
   });
 
-  it('gives the same result when resumed from any part of its journal', async () => {
+  it('has the same result when resumed from any part of its journal', async () => {
     const folder = await makeRandomModel({ seed: 7, blocks: 3 });
     const sequences = [
       [1, 2, 3, 4, 5, 6],

@@ -15,7 +15,7 @@ const slice: Slice = { sequence: 0, from: 0, to: 16 };
 
 describe('surrogate', () => {
   it.each([undefined, 'recomputed'])(
-    'gives the true distance of a single removal, and of nothing removed: %s',
+    'is exact for a single removal, and for no removal: %s',
     async (recomputed) => {
       await fc.assert(
         fc.asyncProperty(

@@ -45,7 +45,7 @@ describe('states of trajectories', () => {
     ]);
   });
 
-  it('give way to the main trajectory', () => {
+  it('are evicted in favor of the main trajectory', () => {
     const { store, retained: held } = storeFor(8);
     for (let boundary = 1; boundary <= 8; boundary++) {
       store.put('a', 0, { boundary, state: makeState() });

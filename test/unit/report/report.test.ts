@@ -225,7 +225,7 @@ describe('an experiment', () => {
     expect(html.match(/<path class="spread" d="M/g)).toHaveLength(2);
   });
 
-  it('takes names for text, not for markup', () => {
+  it('escapes names', () => {
     expect(toHtml(report)).toContain('&lt;b&gt;cats &amp; &quot;dogs&quot;&lt;/b&gt;');
     expect(toMarkdown(report)).toContain('\\<b\\>cats & "dogs"');
   });

@@ -74,7 +74,7 @@ it('kept sessions and a streamed one together fit the share for sublayers', asyn
   expect(cachedBytes + Math.max(...streamed)).toBeLessThanOrEqual(executor.shares.sublayerBytes);
 });
 
-it('float32 stays in its file on the CPU, float16 and other devices take copies', async () => {
+it('float32 stays in its file on the CPU, float16 and other devices need copies', async () => {
   const [mapped, widened] = [
     await openModel(fixture('llama-gqa-untied')),
     await openModel(fixture('llama-bf16')),

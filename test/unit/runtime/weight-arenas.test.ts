@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { weightArenas } from '../../../extension/core/runtime/session';
 
-it('two sizes that take turns are allocated once; one of another model takes the place of the oldest', () => {
+it('two alternating sizes are allocated once; the size of another model replaces the oldest', () => {
   weightArenas.clear();
   const buffers = (sizes: readonly number[]): ArrayBuffer[] =>
     sizes.map((bytes) => {

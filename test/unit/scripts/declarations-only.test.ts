@@ -61,7 +61,7 @@ it('keeps the declaration of a question', async () => {
   expect(text).not.toMatch(/weighs|async/);
 });
 
-it('leaves other files of that folder as they are', async () => {
+it('does not change other files of that folder', async () => {
   const text = await bundle("import { heavy } from '../heavy'; export const it = { run: heavy };");
   expect(text).toContain('weighs');
 });

@@ -133,7 +133,7 @@ describe('a session of the data map', () => {
     expect((await session.choose({ ...half, leaveOutMarked: false })).kept).toBe(5);
   });
 
-  it('keeps new labels of known classes, and takes them back', async () => {
+  it('keeps new labels of known classes, and undoes them', async () => {
     const scores = join(folder, 'two.scores.json');
     const labels = { classNames: ['a', 'b'], labels: [0, 0, 1], predicted: [0, 1, 1] };
     await writeScoreDocument(scores, { ...bareScores('el2n', [1, 2, 3]), ...labels });

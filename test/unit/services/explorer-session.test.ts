@@ -162,7 +162,7 @@ describe('a session of the explorer', () => {
     expect(session.compared).toBeUndefined();
   });
 
-  it('a comparison that is ended leaves nothing; one that is replaced does not come back', async () => {
+  it('discards a comparison that is ended or replaced', async () => {
     let open: () => void = () => undefined;
     const gate = new Promise<void>((resolve) => (open = resolve));
     const { session } = start(model, gate);

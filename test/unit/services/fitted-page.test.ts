@@ -28,11 +28,11 @@ describe('the report of a smaller model', () => {
     expect(tiles(speed).find(({ name }) => name === 'Predicted decode')).toEqual({
       name: 'Predicted decode',
       value: '11.4 → 23.1 tokens/s',
-      note: 'at least 20.0 asked, from types timed in llama.cpp',
+      note: 'requested at least 20.0, from types timed in llama.cpp',
     });
     const phone = { ...speed, source: 'bandwidth', machine: 'phone' } as const;
     expect(tiles(phone).map(({ note }) => note)).toContain(
-      'at least 20.0 asked, from the memory bandwidth of Phone with 8 GB',
+      'requested at least 20.0, from the memory bandwidth of Phone with 8 GB',
     );
     expect(tiles(undefined).map(({ name }) => name)).not.toContain('Predicted decode');
   });
@@ -42,7 +42,7 @@ describe('the report of a smaller model', () => {
     const tile = pageOf({ speed }).sections[0]?.tiles?.find(
       ({ name }) => name === 'Predicted decode',
     );
-    expect(tile?.note).toBe('below the 20.0 asked for, from types timed in llama.cpp');
+    expect(tile?.note).toBe('below the requested 20.0, from types timed in llama.cpp');
   });
 
   it('names the rounding of a type', () => {

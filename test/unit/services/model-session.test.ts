@@ -100,7 +100,7 @@ describe('ModelSession', () => {
     });
   });
 
-  it('comes back as it was kept', () => {
+  it('is restored', () => {
     session.loadProfile(profile);
     session.chooseRounds(1);
     session.chooseMark('block.0.attention', 'protected');

@@ -40,7 +40,7 @@ it('a session reports changed fields, and changed entries of a record', () => {
   expect(heard).toEqual(['entries']);
 });
 
-it('a session computes a field once for each change, and none that nobody listens to', () => {
+it('a session computes a field once for each change, and only if somebody listens', () => {
   const { session } = started();
   session.computed = 0;
   session.fields.counts = { a: 1 };

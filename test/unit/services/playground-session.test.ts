@@ -179,7 +179,7 @@ describe('a playground', () => {
     session.stop();
   });
 
-  it('forgets the texts when another model comes, and ends its process with its tab', async () => {
+  it('clears the texts for another model, and ends its process with its tab', async () => {
     const { session, last, world } = started(['/original']);
     const done = session.generate(prompt);
     last().watch.onEvent({ of: 0, place: 0, token: token(' a'), tokensPerSecond: null });

@@ -7,7 +7,7 @@ import { temporaryFolder } from '../temporary-folder';
 describe('reports between windows', () => {
   const folder = join(temporaryFolder(), 'reports');
 
-  it('are found again by their keys, each as it was written last', async () => {
+  it('are found again by their keys, in their last version', async () => {
     const store = new ReportStore(folder);
     expect(await store.load('espalier-report://text/a.md?1')).toBeUndefined();
     await store.save('espalier-report://text/a.md?1', 'first');

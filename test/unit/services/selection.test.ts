@@ -30,7 +30,7 @@ describe('selecting rounds', () => {
     });
   });
 
-  it('takes no more rounds than there are', () => {
+  it('selects at most the existing rounds', () => {
     expect(selectRounds(emptySelection, 99, rounds, model).rounds).toBe(3);
     expect(selectRounds(emptySelection, -1, rounds, model).rounds).toBe(0);
   });

@@ -85,7 +85,7 @@ describe('WorkerClient', () => {
     expect(client.pid).toBeDefined();
   });
 
-  it('gives events and warnings to the request they belong to', async () => {
+  it('forwards events and warnings to their request', async () => {
     const heard: unknown[] = [];
     const watch = {
       onEvent: (event: unknown) => heard.push(event),

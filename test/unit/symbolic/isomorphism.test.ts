@@ -61,7 +61,7 @@ describe('isomorphism', () => {
     expect(isomorphic).toBeGreaterThan(20);
   });
 
-  it('holds for every renaming of larger graphs', () => {
+  it('is true for every renaming of larger graphs', () => {
     fc.assert(
       fc.property(graphs(14), fc.integer(), ({ count, left }, seed) => {
         const image = shuffle(

@@ -77,7 +77,7 @@ describe('programs', () => {
     expect(built).toBeGreaterThan(100);
   });
 
-  it('may hold lambdas and partial applications', () => {
+  it('may contain lambdas and partial applications', () => {
     expect(buildGraph('((lam (push (add (connect $0)))) identity)')).toEqual(
       buildGraph('(push (add (connect identity)))'),
     );
@@ -88,7 +88,7 @@ describe('programs', () => {
     ).toEqual([0, 1]);
   });
 
-  it('are printed as they are read', () => {
+  it('round-trip through printing', () => {
     fc.assert(
       fc.property(fc.integer(), (seed) => {
         const program = randomPrograms(archived, seededRandom(seed), 20)();
@@ -220,7 +220,7 @@ describe('deep programs', () => {
     expect(catchRejection(() => reduceTerm(program, deep)).reason).toBe('too-big');
   });
 
-  it('are parsed as deep as they are long', () => {
+  it('of any depth are parsed without an overflow', () => {
     expect(catchRejection(() => parseProgram('('.repeat(2000), primitives)).reason).toBe(
       'parse-error',
     );

@@ -22,7 +22,7 @@ const makeText = (...entries: readonly EntryText[]): string =>
   JSON.stringify({ format: 'espalier.symboliclibrary', version: 1, entries });
 
 describe('library files', () => {
-  it('hold a library whole', async () => {
+  it('contain a complete library', async () => {
     const library = archivedLibrary();
     const file = join(temporaryFolder(), 'library.json');
     await writeFile(file, JSON.stringify(libraryDocument(library)));

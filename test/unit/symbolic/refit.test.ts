@@ -15,7 +15,7 @@ function weights(options: RefitOptions): Map<string, number> {
 }
 
 describe('refitting', () => {
-  it('gives the released code its weights', () => {
+  it('has the weights of the released code', () => {
     for (const [name, weight] of weights({ legacyWeights: true })) {
       const used = name === 'fn_0' || name === 'identity';
       const rare = ['next_port', 'add', 'connect'].includes(name);

@@ -88,7 +88,7 @@ function firstPrograms(library: Library, count: number): Term[] {
 }
 
 describe('enumeration', () => {
-  it('gives the table of the specification', async () => {
+  it('has the table of the specification', async () => {
     expect(await enumerateBySize(initialLibrary(), 7, unattended)).toEqual({
       programs: [1, 7, 50, 364, 2697, 20308, 155181],
       kept: [0, 0, 0, 1, 22, 314, 3712],
@@ -252,7 +252,7 @@ describe('exploration', () => {
     expect(population.map(({ mass }) => mass).slice(0, 2)).toEqual([4, 8]);
   });
 
-  it('gives the same again', async () => {
+  it('is deterministic', async () => {
     expect(await run({})).toEqual(await run({}));
   });
 
@@ -276,7 +276,7 @@ describe('exploration', () => {
     expect(seen.at(-1)).toBeLessThan(100_000);
   });
 
-  it('refuses a limit that memory cannot hold', async () => {
+  it('rejects a limit that exceeds memory', async () => {
     await expect(run({ programLimit: 1e9 })).rejects.toFailWith({ code: 'programs-too-many' });
   });
 });

@@ -91,7 +91,7 @@ describe('ChangeScorer', () => {
     },
   );
 
-  it('measures on no more than a precision takes, which is near the whole', async () => {
+  it('measures only as much as the precision needs, with nearly the full result', async () => {
     const executor = new LayeredExecutor(model, 'cpu', 1 << 28);
     const texts = Array.from({ length: 16 }, (_, i) => makeTokens(100 + i, 16));
     const scorer = makeScorer(executor, 'js', { inputs: texts });

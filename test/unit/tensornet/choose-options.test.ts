@@ -103,7 +103,7 @@ describe('chooseOptions', () => {
     );
   });
 
-  it('takes nothing for nothing', async () => {
+  it('finds options without cost under a limit of 0', async () => {
     const parts = [
       { states: [plain([{ costs: [0], loss: 0 }])] },
       { states: [{ ...plain([{ costs: [3], loss: 0 }]), costs: [1] }, removedState(0)] },

@@ -122,7 +122,7 @@ describe('a compressed matrix', () => {
     });
   });
 
-  it('is the same one by one and in several ways at once, but for rounding of the ranks', async () => {
+  it('is the same one by one and in parallel, except for rounding of the ranks', async () => {
     const matrix = randomRows(30, 44, 11);
     const statistics = computeStatistics(correlatedRows(90, 44, 40, 12));
     const compressions: Compression[] = [
@@ -213,7 +213,7 @@ describe('a compressed matrix', () => {
       [{ method: 'int4', level: 24 }, /power of two/],
       [{ method: 'int4', level: 32, variant: 'best' }, /no variant "best"/],
       [{ method: 'int4', level: 32, variant: 'gptq' }, /needs calibration/],
-      [{ method: 'int8', level: 0, variant: 'clip' }, /block size/],
+      [{ method: 'int8', level: 0, variant: 'clip' }, /group size/],
       [{ method: 'mpo', level: 4, then: 'int4' }, /can't quantize the results/],
       [{ method: 'mpo', level: 4, sites: { out: [2, 2], in: [4, 5] } }, /Sites/],
     ];

@@ -108,7 +108,7 @@ describe.each([
     expect(head?.flopsPerToken).toBe(2 * (head?.out ?? 0) * (head?.in ?? 0));
   });
 
-  it('let a budget reach less', async () => {
+  it('allow smaller budgets', async () => {
     const least = async (of: SensitivityProfile): Promise<number> => {
       for (let percent = 5; percent < 100; percent += 5) {
         const budget = singleLimit({ unit: 'bytes', ratio: percent / 100 });

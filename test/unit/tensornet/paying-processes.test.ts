@@ -7,7 +7,7 @@ import { fixture } from '../fixtures';
 
 const long = 1e14;
 
-it('a long profile on the CPU takes up to four processes, each with a core and memory of its own', async () => {
+it('a long profile on the CPU uses up to four processes, each with its own core and memory', async () => {
   const model = await openModel(fixture('llama-gqa-untied'));
   const each = 2 * leastMemory(model, 'cpu') + gramBytes(model, Number.POSITIVE_INFINITY);
   const count = (cores: number, memoryBytes: number): number =>
@@ -16,7 +16,7 @@ it('a long profile on the CPU takes up to four processes, each with a core and m
   expect([0.5, 1.9, 2, 3].map((times) => count(16, times * each))).toEqual([1, 1, 2, 3]);
 });
 
-it('a short profile, and one on another device, takes one process', async () => {
+it('a short profile, and one on another device, uses one process', async () => {
   const model = await openModel(fixture('llama-gqa-untied'));
   const memoryBytes = 2 ** 32;
   expect(payingProcesses(model, 1e12, { device: 'cpu', memoryBytes }, 8)).toBe(1);

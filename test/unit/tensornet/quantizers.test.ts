@@ -245,7 +245,7 @@ async function multiplied(form: MatrixEncoding<TensorData>, inputs: Rows): Promi
   }
 }
 
-describe('block sizes that are offered', () => {
+describe('group sizes that are offered', () => {
   it('are longer only if that takes fewer bytes', () => {
     const levels = (input: number): number[] =>
       compressionMethods.int4.levels({ out: 3, in: input });

@@ -124,7 +124,7 @@ describe('randomized SVD', () => {
     expect(multiply(none).norm('frobenius')).toBe(0);
   });
 
-  it('takes more vectors for a smaller tolerance, all of them orthonormal', async () => {
+  it('uses more vectors for a smaller tolerance, all of them orthonormal', async () => {
     const random = seededRandom(3);
     const matrix = new Matrix(200, 210);
     matrix.apply((row, column) => matrix.set(row, column, standardNormal(random)));

@@ -27,7 +27,7 @@ function smallestRatio(
   return costRanges(table, undefined, removable).find((one) => one.unit === unit)?.least;
 }
 
-describe('how far a model can go down', () => {
+describe('minimum size of a model', () => {
   it('is counted in the units of the table', () => {
     expect(countedUnits(makeTable())).toEqual(['bytes', 'parameters', 'memory', 'flops']);
     const layers = makeTable().layers.map((layer) => ({ ...layer, ...times }));

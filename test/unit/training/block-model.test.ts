@@ -53,7 +53,7 @@ const squares = (a: Float32Array, b: Float32Array): number =>
   a.reduce((sum, value, i) => sum + (value - (b[i] ?? 0)) ** 2, 0);
 
 describe.each(types)('training blocks of %s', (type) => {
-  it('comes nearer to the outputs, and the written blocks give those of the trained model', async () => {
+  it('reduces the distance to the outputs, and the written blocks equal the trained model', async () => {
     const model = matmul(type);
     const targets = outputs(original);
     const batch = {

@@ -73,7 +73,7 @@ describe('training a model with other forms of its matrices', () => {
     expect(relativeError(of('right'), rightGradient)).toBeLessThan(1e-5);
   });
 
-  it('gives cores the same gradients contracted and chained', async () => {
+  it('has the same gradients for contracted and chained cores', async () => {
     const model = await openModel(fixture(name));
     const [layer] = listLayers(model);
     if (layer === undefined) {

@@ -215,7 +215,7 @@ describe('Trainer', () => {
     await trainer.dispose();
   });
 
-  it('leaves frozen parameters as they are, and evaluates without dropout', async () => {
+  it('does not change frozen parameters, and evaluates without dropout', async () => {
     const trainer = await Trainer.create(convolutional(), {
       ...options,
       trains: (name) => !name.startsWith('0.'),

@@ -333,7 +333,7 @@ describe('words of a cell', () => {
     expect(label('block.2.attention')).toBe('Attention, block 2: kept, not measured yet');
   });
 
-  it('give every number below the grid', () => {
+  it('show every number in the text below the grid', () => {
     const cell = set.byId.get('block.0.attention');
     const facts = cell === undefined ? [] : cellFacts(cell, 'js');
     expect(Object.fromEntries(facts.map(({ name, value }) => [name, value]))).toMatchObject({

@@ -10,7 +10,7 @@ function makeScale(...values: readonly number[]) {
 }
 
 describe('logarithmic scale', () => {
-  it('is even in factors and holds values outside at its ends', () => {
+  it('is logarithmic and clamps values outside its range', () => {
     const scale = makeScale(0.01, 1);
     expect(scale.position(0.1)).toBeCloseTo(0.5);
     expect(scale.position(0)).toBe(0);

@@ -285,7 +285,7 @@ describe('a budget', () => {
     });
   });
 
-  it('takes the size of a point and keeps its other limits', () => {
+  it('uses the size of a point and keeps its other limits', () => {
     const choice = formChoice(withLimit(initialForm, 'memory', set), known);
     if (choice === undefined) throw new Error('no choice');
     expect(choiceAt(choice, 120.5).limits).toEqual([
@@ -388,7 +388,7 @@ describe('messages from the host', () => {
     expect(next.layers[1]).toEqual(makeTable().layers[1]);
   });
 
-  it('replaces embedding and head as well', () => {
+  it('replaces embedding and head too', () => {
     const [embedding, head] = outside();
     const before = makeTable({ embeddingAndHead: [embedding, { ...head, entries: [] }] });
     const next = withMeasured(before, { [head.tensor]: head.entries });
@@ -398,7 +398,7 @@ describe('messages from the host', () => {
 });
 
 describe('the view of the compression panel', () => {
-  it('comes back as it was', () => {
+  it('is restored', () => {
     const view = {
       shown: 'mpo',
       share: 20,

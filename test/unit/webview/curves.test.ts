@@ -26,7 +26,7 @@ describe('curves', () => {
     expect(buildCurves(profile, model, 'bytes').greedy.map(({ x }) => x)).toEqual([0, 20, 80, 160]);
   });
 
-  it('give each baseline the sizes of its own order, and leave out empty ones', () => {
+  it("have the sizes of each baseline's own order, and leave out empty ones", () => {
     expect(buildCurves(profile, model, 'parameters').baselines).toEqual([
       {
         name: 'reverse',

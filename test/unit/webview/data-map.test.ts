@@ -8,7 +8,7 @@ import { viewFrom } from '../../../webview/kit/saved-view';
 const read = (saved: unknown) => viewFrom(savedView, saved);
 
 describe('the view of the data map', () => {
-  it('comes back as it was', () => {
+  it('is restored', () => {
     const saved = {
       scores: '/a',
       view: {

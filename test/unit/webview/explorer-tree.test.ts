@@ -111,7 +111,7 @@ describe('the histogram', () => {
     );
   });
 
-  it('has a table of the parts that hold something', () => {
+  it('has a table of the non-empty parts', () => {
     expect(histogramRows(histogram)).toEqual([
       ['-0.5', '0', '3'],
       ['0', '0.5', '1'],

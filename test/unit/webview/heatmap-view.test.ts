@@ -12,7 +12,7 @@ const initial = {
   hiddenSeries: [],
 };
 
-it('comes back as it was saved', () => {
+it('is restored', () => {
   const view = {
     gridScroll: 3,
     sort: { key: 'rank', descending: true },

@@ -17,7 +17,7 @@ it('shows the kinds that a model has, in the order of the residual stream', () =
   expect(listKinds([])).toEqual([]);
 });
 
-it('gives each expert a row after its MoE layer', () => {
+it('has a row for each expert after its MoE layer', () => {
   expect(listLines(makeModel(2).sublayers)).toEqual([
     { kind: 'attention' },
     { kind: 'feedforward' },

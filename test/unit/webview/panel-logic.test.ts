@@ -140,7 +140,7 @@ describe('perplexities', () => {
     });
   });
 
-  it('take an evaluation of nothing removed as the original', () => {
+  it('use an evaluation without removals as the original', () => {
     const selectionEvaluation = makeEvaluation(0, 21);
     expect(measuredPerplexities(makeState({ selectionEvaluation, selectedRounds: 0 }))).toEqual({
       original: 21,

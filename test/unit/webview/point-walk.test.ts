@@ -27,7 +27,7 @@ describe('a walk over the points of a chart', () => {
     expect(nextPlace([], -1, 'ArrowUp')).toBeUndefined();
   });
 
-  it('passes points that cover each other one by one, to the right and back', () => {
+  it('visits overlapping points one by one, to the right and back', () => {
     const covered = [0, 1, 2].map(() => ({ x: 5, y: 5 }));
     const places = [...covered, { x: 9, y: 5 }];
     expect([0, 1, 2].map((from) => nextPlace(places, from, 'ArrowRight'))).toEqual([1, 2, 3]);
@@ -51,7 +51,7 @@ describe('a walk over the points of a chart', () => {
 });
 
 describe('a click on a chart', () => {
-  it('takes the nearest point within reach', () => {
+  it('selects the nearest point within reach', () => {
     const places = [
       { x: 10, y: 10 },
       { x: 14, y: 10 },

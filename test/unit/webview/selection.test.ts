@@ -39,7 +39,7 @@ it('lists the removals of the first rounds, both sublayers of a block', () => {
   ]);
 });
 
-it('lists a sublayer once though its block is named too', () => {
+it('lists a sublayer once even if its block is named too', () => {
   expect(expandSublayers(['block.1.feedforward', 'block.1'], model)).toEqual([
     'block.1.feedforward',
     'block.1.attention',

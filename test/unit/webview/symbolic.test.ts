@@ -159,7 +159,7 @@ describe('the population', () => {
 });
 
 describe('the view of an evolution', () => {
-  it('comes back as it was', () => {
+  it('is restored', () => {
     const view = {
       ...{ iteration: 2, order: 'mass' },
       selected: { iteration: 1, model: 0 },

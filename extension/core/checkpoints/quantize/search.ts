@@ -44,6 +44,7 @@ const bytes = ({ value }: Place, count: number): Uint8Array => new Uint8Array(bu
 
 /** The current block: its values, their weights, and their codes, by groups of one width. */
 export const block = floats(wasm.block, size);
+/** Importance of each number of a block; shared with WebAssembly. */
 export const weights = floats(wasm.weights, size);
 export const numbers = bytes(wasm.numbers, size);
 /** Scales and minima of each group; minima with the opposite sign. */

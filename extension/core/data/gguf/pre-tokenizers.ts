@@ -243,6 +243,7 @@ const divisions: ReadonlyMap<string, Division> = new Map(
   kinds.flatMap(([names, known]) => names.split(' ').map((name) => [name, known] as const)),
 );
 
+/** Values of `tokenizer.ggml.pre` that can be written. */
 export const preTokenizerKinds: readonly string[] = [...divisions.keys()];
 
 export function findPreTokenizer(kind: string): Division | undefined {

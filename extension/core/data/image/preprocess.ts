@@ -109,7 +109,7 @@ function valueTables(
     if (values.length !== 1 && values.length !== channels) {
       throw new UserError(
         'channel-count-mismatch',
-        say`It has ${values.length} numbers, but the model takes ${channels} channels.`,
+        say`It has ${values.length} values, but the model has ${channels} channels.`,
         {
           ...(file === undefined ? {} : { file }),
           field,

@@ -4,22 +4,23 @@ import { layouts } from './issue-kinds';
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(1));
 
+/** Embedding of the examples in a scores document: vectors, neighbors and points of the map. */
 export const embeddingSchema = v.object({
-  layer: described(v.string(), 'What was embedded: the model, and how many features it has there'),
+  layer: described(v.string(), 'Embedded layer: the model, and its number of features'),
   width: described(count, 'Components of each example'),
   vectors: described(
     v.string(),
-    'Their direction, from −127 to 127: int8 [examples, width] in base64',
+    'Direction of each vector, from −127 to 127: int8 [examples, width] in base64',
   ),
   nearest: described(count, 'Neighbors of each example'),
   neighbors: described(
     v.string(),
     'Indices of the most similar examples by cosine, nearest first: int32 [examples, nearest] in base64, low byte first',
   ),
-  layout: described(v.picklist(layouts), 'How the map is made'),
+  layout: described(v.picklist(layouts), 'Method of the map'),
   points: described(
     v.string(),
-    'Places on the map: float32 [examples, 2] in base64, low byte first',
+    'Points on the map: float32 [examples, 2] in base64, low byte first',
   ),
 });
 

@@ -65,7 +65,7 @@ export const scoresSchema = v.object({
         options: v.exactOptional(datasetOptionsSchema),
       }),
     ),
-    'What was scored; absent in scores of other tools that do not say',
+    'Scored dataset; absent in scores of other tools that do not name it',
   ),
   classNames: described(v.array(v.string()), 'Names of the classes; empty if unknown'),
   score: described(v.string(), 'el2n, grand, …, or what another tool calls it'),
@@ -86,7 +86,7 @@ export const scoresSchema = v.object({
         noise: v.optional(v.object({ rate: v.number(), seed: v.number() })),
       }),
     ),
-    'How they were made; absent in scores of other tools',
+    'Settings of the scoring; absent in scores of other tools',
   ),
   examples: described(count, 'Number of examples'),
   scores: described(
@@ -120,7 +120,7 @@ export const scoresSchema = v.object({
   ),
   embedding: described(
     v.optional(embeddingSchema),
-    'Where the examples lie by the features of a proxy before its last layer',
+    'Embedding of the examples: features before the last layer of a proxy model',
   ),
 });
 

@@ -17,7 +17,7 @@ export const experimentSchema = v.object({
   ),
   request: described(
     v.object({ iso: v.picklist(['steps', 'epochs']), seeds: v.number() }),
-    'What was asked for',
+    'Settings of the experiment',
   ),
   rows: described(
     v.array(

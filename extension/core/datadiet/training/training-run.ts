@@ -30,6 +30,7 @@ export interface RunRequest {
   readonly settings: TrainingSettings;
 }
 
+/** Callbacks and settings of a training run. */
 export interface RunHooks {
   readonly cancellation: Cancellation;
   /** File to which the run is saved after every epoch, and from which it resumes. */

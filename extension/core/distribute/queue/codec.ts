@@ -61,7 +61,9 @@ export const retentionSeconds = 24 * 60 * 60;
 
 /** Queue name of a worker. BullMQ writes keys as PREFIX:QUEUE. */
 export const queueName = (worker: string): string => `pieces-${worker}`;
+/** Redis key of the setup of a job. */
 export const setupKey = (key: string): string => `${prefix}:setup:${key}`;
+/** Redis key of the result of a work item. */
 export const resultKey = (piece: string): string => `${prefix}:result:${piece}`;
 /** Key of an attempt's failure. The next attempt has another key. */
 export const failureKey = (attempt: string): string => `${prefix}:failure:${attempt}`;

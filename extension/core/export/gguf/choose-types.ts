@@ -105,7 +105,7 @@ function checkedType(type: string, tensor: NumberedTensor): WritableType {
   if (!fitsRows(known, length)) {
     throw new UserError(
       'tensor-rows-not-divisible',
-      say`Rows of ${length} values can't be divided into blocks of ${known}.`,
+      say`Rows of ${length} values can't be divided into quantization blocks of ${known}.`,
       { field, remedy: say`Choose Q8_0 or F16.` },
     );
   }

@@ -43,6 +43,7 @@ const toBytes = (numbers: Float32Array | Int32Array): Uint8Array =>
 /** Key of an entry about the tokenizer. */
 export const tokenizerKey = (name: string): string => `tokenizer.ggml.${name}`;
 
+/** Makers of GGUF header entries, by value type. */
 export const headerEntry = {
   text: (key: string, value: string) => entry(key, stringType, string(value)),
   integer: (key: string, value: number) => entry(key, uint32Type, uint32(value)),

@@ -45,6 +45,7 @@ export function rotaryParameters(
 
 const ropeConfig = (config: ModelConfig): RopeConfig =>
   config.rope_parameters ?? config.rope_scaling ?? {};
+/** RoPE settings of layers with full attention. */
 export const fullRope = (config: ModelConfig): RopeConfig =>
   ropeConfig(layerTypeConfig(config, 'full_attention'));
 

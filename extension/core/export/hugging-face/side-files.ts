@@ -26,6 +26,7 @@ export interface SideFiles {
   readonly foreign: readonly string[];
 }
 
+/** Side files of a model without any. */
 export const noSideFiles: SideFiles = { files: [], leftBehind: [], foreign: [] };
 
 /** Weights in any format, which still contain removed parts and therefore aren't copied. */

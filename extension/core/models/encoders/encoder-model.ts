@@ -315,7 +315,7 @@ function encoderSideNames(layout: EncoderLayout, sublayer: Sublayer): string[] {
   return layout.gatedBias !== undefined && sublayer.reach !== undefined ? [biasName] : [];
 }
 
-/** Emits all of them for the first hidden states [batch, sequence, hidden], by name. */
+/** Emits all side inputs of an encoder (masks, position biases, rotary tables) for the first hidden states [batch, sequence, hidden], by name. */
 function emitEncoderSides(graph: GraphBuilder, layout: EncoderLayout, hidden: Value): Values {
   const { embedding, gatedBias, rotaries } = layout;
   if (embedding.kind !== 'text') {

@@ -8,8 +8,10 @@ export const allBiases: Biases = {
   attentionOutput: true,
   feedforward: true,
 };
+/** config.json's name of the norm epsilon in BERT-like encoders. */
 export const epsilonName = { rms_norm_eps: 'layer_norm_eps' };
 export const commonDefaults = { hidden_act: 'gelu', rms_norm_eps: 1e-12 };
+/** Last linear layer of a classification head. */
 export const classifier: HeadStep = { name: 'classifier', out: 'stored' };
 
 /** Branches in the manner of BERT: the sum of stream and branch is normed (arXiv 1810.04805). */
@@ -32,6 +34,7 @@ export const bertBlocks = {
   },
 } as const;
 
+/** Tensor names of BERT-like embeddings. */
 export const textEmbedding = {
   kind: 'text',
   words: 'embeddings.word_embeddings',
@@ -45,6 +48,7 @@ export const textDefaults = {
   max_position_embeddings: 512,
   tie_word_embeddings: true,
 };
+/** config.json of BERT-like encoders: field names, defaults, and the only values that are supported. */
 export const layout: ConfigLayout = {
   names: epsilonName,
   defaults: () => textDefaults,
@@ -106,6 +110,7 @@ export const robertaSteps: readonly HeadStep[] = [
   { name: 'lm_head.decoder', bias: 'lm_head.bias', out: 'vocabulary', tied: true },
 ];
 
+/** Token classification head of a family. */
 export const forTokens = (family: string): HeadForm => ({
   class: `${family}ForTokenClassification`,
   auto: 'AutoModelForTokenClassification',
@@ -144,6 +149,7 @@ export function bertLike(
   };
 }
 
+/** Classification head of two linear layers. */
 export const denseClassifier = (activation: string): HeadStep[] => [
   { name: 'classifier.dense', out: 'hidden', activation },
   { name: 'classifier.out_proj', out: 'stored' },

@@ -10,6 +10,7 @@ export interface Named {
   readonly family: string;
 }
 
+/** Image classification head of a family. */
 export const classifies = (family: string, form: Pick<HeadForm, 'reads' | 'norm'>): HeadForm => ({
   class: `${family}ForImageClassification`,
   auto: 'AutoModelForImageClassification',
@@ -29,8 +30,11 @@ export const vitFeedforward = {
   down: 'output.dense',
 } as const satisfies EncoderArchitecture['feedforward'];
 
+/** Tensor name of the patch embedding. */
 export const vitPatches = 'embeddings.patch_embeddings.projection';
+/** Tensor name of the position embedding. */
 export const vitPositions = 'embeddings.position_embeddings';
+/** Tensor name of the class token. */
 export const classToken = 'embeddings.cls_token';
 
 /** Modules of transformers by the names in files. */

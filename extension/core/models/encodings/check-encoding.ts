@@ -101,7 +101,7 @@ function checkBlocks(form: BlockQuantizedEncoding, id: ErrorPlace): void {
   if (blockSize < smallestBlock || !Number.isInteger(Math.log2(blockSize))) {
     throw new UserError(
       'block-size-invalid',
-      say`The block size ${blockSize} is not a power of two that is at least ${smallestBlock}.`,
+      say`The group size ${blockSize} is not a power of two that is at least ${smallestBlock}.`,
       { ...id, remedy: say`Compress the layer again.` },
     );
   }

@@ -79,6 +79,7 @@ export const perLayer = {
   width: (config: ConfigFields) =>
     optionalNumber(config, 'hidden_size_per_layer_input', 256) || undefined,
 } as const;
+/** Tensor names of a block's per-layer embedding. */
 export const perLayerEnd = {
   gate: 'per_layer_input_gate',
   projection: 'per_layer_projection',

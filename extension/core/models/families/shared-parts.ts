@@ -29,6 +29,7 @@ export const attention = {
   output: 'self_attn.o_proj',
 } as const;
 
+/** Tensor names of RMS norms of queries and keys, per head. */
 export const queryKeyNorms = {
   query: 'self_attn.q_norm',
   key: 'self_attn.k_norm',
@@ -53,6 +54,7 @@ export const feedforward = {
   down: 'mlp.down_proj',
 } as const;
 
+/** Biases of all linear layers of a block. */
 export const allBiases = (bias: boolean): Biases => ({
   queryKeyValue: bias,
   attentionOutput: bias,
@@ -60,6 +62,7 @@ export const allBiases = (bias: boolean): Biases => ({
 });
 export const noBiases = (): Biases => allBiases(false);
 type BiasFields = Pick<ModelConfig, 'attention_bias' | 'mlp_bias'>;
+/** Biases of the attention layers, if `attention_bias` is set. */
 export const attentionBiases = ({ attention_bias: bias }: BiasFields): Biases => ({
   queryKeyValue: bias,
   attentionOutput: bias,
@@ -108,7 +111,7 @@ export const ungatedMlp = {
   gateUp: ['mlp.up_proj'],
 } as const;
 
-/** MLP whose gate and up projections are one matrix. */
+/** Tensor names of an MLP whose gate and up projections are one matrix. */
 export const fusedGateUpMlp = {
   ...feedforward,
   gateUp: { fused: 'mlp.gate_up_proj' },
@@ -143,10 +146,12 @@ export const gptNames = {
   rms_norm_eps: 'layer_norm_epsilon',
 } as const;
 
+/** Default MLP size of four times the hidden size. */
 export const fourTimesHidden = ({ hidden_size: hidden }: ConfigFields): number | undefined =>
   typeof hidden === 'number' ? 4 * hidden : undefined;
 
 const nowhere = (): undefined => undefined;
+/** Sliding window of all blocks. */
 export const windowEverywhere = (config: ModelConfig): number | undefined =>
   config.sliding_window ?? undefined;
 

@@ -65,7 +65,9 @@ export const queryLatent = 'attention.q_lora_rank';
 
 /** Key and values for the function from router scores to expert weights. */
 export const gatingKey = 'expert_gating_func';
+/** Value of `expert_gating_func` for softmax. */
 export const softmax = 1;
+/** Value of `expert_gating_func` for sigmoid. */
 export const sigmoid = 2;
 
 /** Sizes that identify files of GLM-4.7-Flash, which lack the key (src/models/deepseek2.cpp). */

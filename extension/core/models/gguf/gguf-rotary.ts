@@ -9,6 +9,7 @@ import { say } from '../../message';
 export const frequencyFactors = 'rope_freqs.weight';
 /** Frequency factors for short and long texts. */
 export const lengthFactors = ['rope_factors_short.weight', 'rope_factors_long.weight'] as const;
+/** Tensors with factors of rotary frequencies. */
 export const rotaryTables: readonly string[] = [frequencyFactors, ...lengthFactors];
 const maxFrequencies = 1 << 15;
 const defaultBase = 10_000;

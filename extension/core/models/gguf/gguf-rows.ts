@@ -55,6 +55,7 @@ export const curveInGguf = 'xielu';
 /** Weights of xIELU below their module, each with the sizes that folders have. */
 export const curveWeights = { alpha_n: [1], alpha_p: [1], beta: [], eps: [] } as const;
 
+/** Header key of the xIELU parameters of a weight. */
 export const curveKey = (weight: string): string => `xielu.${weight}`;
 
 const floatType = 6;

@@ -197,6 +197,7 @@ function valueHeadOrder(
 
 /** Flags of blocks with a mixer, or else of how many blocks the last has attention. */
 export const mixerFlags = 'attention.recurrent_layers';
+/** Header key of the period of full-attention blocks. */
 export const attentionInterval = 'full_attention_interval';
 const defaultInterval = 4;
 

@@ -23,6 +23,7 @@ export type Place = (tensor: LazyTensor, kept: readonly number[] | undefined) =>
 /** Placements by tensor name below a block. */
 export type Places = Map<string, Place>;
 
+/** Tensor names in a Hugging Face folder and in a GGUF file. */
 export interface BothNames {
   /** Names in the folder and in the file, both with the changes for the config. */
   readonly known: Architecture;

@@ -53,10 +53,11 @@ export interface PerLayer {
 /** Name of the side value that the end of a block reads: [batch, sequence, width]. */
 export const perLayerName = (block: number): string => `per-layer.${block}`;
 
-/** Names of the side values that these ends read. */
+/** Names of the side inputs of block ends (Gemma 3n and 4): the per-layer embeddings. */
 export const endSides = (ends: readonly BlockEnd[] = []): string[] =>
   ends.flatMap(({ block, perLayer }) => (perLayer === undefined ? [] : [perLayerName(block)]));
 
+/** Linear layers at the ends of blocks (Gemma 3n and 4). */
 export const endLinears = (ends: readonly BlockEnd[] = []): Linear[] =>
   ends.flatMap(({ predict, laurel, correct, perLayer, merge = [] }) => [
     ...[predict, correct].flatMap((mixing) =>

@@ -8,6 +8,7 @@ import { say } from '../../message';
  * reshape.
  */
 export type ModuleMode = 'clean' | 'compat';
+/** Inputs of a graph module: `clean`, or `compat` as in the released code. */
 export const moduleModes: readonly ModuleMode[] = ['clean', 'compat'];
 
 /** Columns of the table of positions: one for nodes, one for each port of an edge. */
@@ -34,7 +35,7 @@ export function choiceIndices(ids: readonly number[], slots: number, width: numb
   if (slots > width) {
     throw new UserError(
       'graph-slots-mismatch',
-      say`A graph of ${slots} slots does not fit an input of ${width} numbers.`,
+      say`A graph of ${slots} slots does not fit an input of ${width} values.`,
       { remedy: say`Use a smaller graph or a wider input.` },
     );
   }

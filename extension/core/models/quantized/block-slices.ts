@@ -152,6 +152,9 @@ export class Blocks {
 
 const left = { direction: 'LEFT' };
 const right = { direction: 'RIGHT' };
+/** Shifts of the bits of a byte. */
 export const everyBit = [0, 1, 2, 3, 4, 5, 6, 7];
+/** Shifts of the two-bit values of a byte. */
 export const everyPair = [0, 2, 4, 6];
+/** Shifts of the nibbles of a byte. */
 export const bothNibbles = [0, 4];

@@ -169,7 +169,7 @@ function parseState(tensor: LazyTensor, bytes: Buffer): v.InferOutput<typeof sta
     throw fault(
       tensor,
       'packed-sizes-missing',
-      say`It lacks the sizes of the weights and their blocks.`,
+      say`It lacks the sizes of the weights and of their quantization blocks.`,
     );
   }
   return result.output;

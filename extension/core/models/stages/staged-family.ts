@@ -82,6 +82,7 @@ export interface StageForm {
   readonly behind?: readonly Piece[];
 }
 
+/** Removable branch of a block of a staged model. */
 export interface BlockBranch {
   readonly kind: StagedKind;
   readonly branch: () => Piece;

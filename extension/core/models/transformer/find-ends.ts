@@ -24,7 +24,10 @@ export interface FoundEnds {
   readonly last: readonly BlockEnd[];
 }
 
-/** @param prefix of tensors outside the blocks */
+/**
+ * Finds the weights at the start and end of blocks and of the model: AltUp, Laurel and per-layer embeddings (Gemma 3n, 4).
+ * @param prefix of tensors outside the blocks
+ */
 export function findEnds(
   { altUp: names, laurel, end, embeddingAndHead, attention }: Architecture,
   config: ModelConfig,

@@ -7,6 +7,7 @@ import { say } from '../../message';
 import type { ErrorCode } from '../../error-codes';
 import type { Message } from '../../message';
 
+/** Schema of a size in config.json: an integer of at least 1. */
 export const size = v.pipe(v.number(), v.integer(), v.minValue(1));
 const optionalSize = v.nullish(size);
 const positive = v.pipe(v.number(), v.gtValue(0));

@@ -96,7 +96,7 @@ function whyTooCoarse(quantization: QuantizationSummary | undefined): NotWidthPr
   }
   if (method === 'bitsandbytes' && form !== 'int8') {
     return {
-      reason: say`bitsandbytes counts blocks of ${form ?? ''} over all rows of a matrix, so no column can be removed without splitting them.`,
+      reason: say`bitsandbytes counts quantization blocks of ${form ?? ''} over all rows of a matrix, so no column can be removed without splitting them.`,
       remedy: before,
     };
   }

@@ -53,6 +53,7 @@ export const shardRequestSchema = v.variant('kind', [
     vocabulary: v.picklist(vocabularies),
   }),
 ]);
+/** Request to a worker: run the original, or measure candidates, on its shard of the sequences. */
 export type ShardRequest = v.InferOutput<typeof shardRequestSchema>;
 type TermsRequest = Extract<ShardRequest, { kind: 'terms' }>;
 
@@ -60,6 +61,7 @@ const spent = { evaluated: v.number(), read: v.number() };
 /** Sum of terms; NaN if the model's outputs are not finite without a candidate. */
 const sum = v.union([v.number(), v.nan()]);
 
+/** Result of running the original on a shard. */
 export const originalResultSchema = v.object({
   ...spent,
   /** Number of output rows. */

@@ -34,7 +34,7 @@ export function profileReport(profile: LayerProfile): Report {
       {
         title: 'Importance of each sublayer',
         text: [
-          'How far the output moves when a sublayer alone is removed. Sublayers with a small distance are the cheapest to remove.',
+          'Change of the output when only this sublayer is removed. Sublayers with a small distance are the cheapest to remove.',
         ],
         figure: importanceHeatmap(profile),
         table: {

@@ -26,6 +26,7 @@ export interface PredictTask {
   readonly text: string;
 }
 
+/** Task of the llama.cpp process: time prefill and decode. */
 export interface TimeTask {
   readonly kind: 'time';
   readonly addon: string;

@@ -38,6 +38,7 @@ export const savedWalk = <Found>(
 /** Suffix of files with states. */
 export const statesEnding = 'states.safetensors';
 
+/** One pass over all sublayers with a callback for each. */
 export interface Walk<Found> {
   readonly stage: Message;
   /**

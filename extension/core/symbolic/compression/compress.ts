@@ -20,6 +20,7 @@ export interface CompressOptions {
   readonly arity?: number;
 }
 
+/** Result of learning inventions from programs: the new library, and the programs rewritten with it. */
 export interface Compression {
   /** New inventions followed by the old entries, with uniform weights; the original library if there are none. */
   readonly library: Library;

@@ -4,6 +4,7 @@ import type { Type } from '../language/primitives';
 
 /** Cost of a symbol or a variable, and of an application, in compression (Bowers et al. 2023, stitch). */
 export const symbolCost = 100;
+/** Cost of an application node of a program. */
 export const applicationCost = 1;
 
 /** A subterm of the corpus; equal subterms share a node. Applications have one argument. */

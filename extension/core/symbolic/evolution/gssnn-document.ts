@@ -51,6 +51,7 @@ const graphSchema = v.object({
   max_conn: count,
 });
 
+/** Accuracies of a network: shares from 0 to 1. */
 export const metricsSchema = v.object({
   training: share,
   train: share,
@@ -107,7 +108,7 @@ const linesSchema = v.object({ majority: share, shortcut: share });
 export const evolutionSchema = v.object({
   format: described(v.literal('espalier.gssnn'), 'Marks the file as the log of an evolution'),
   version: described(v.literal(1), 'Version of the format'),
-  settings: described(settingsSchema, 'What it was started with'),
+  settings: described(settingsSchema, 'Settings of the evolution'),
   lines: described(
     v.object({ train: linesSchema, validation: linesSchema, test: linesSchema }),
     'Accuracies that need no look at the pictures',
@@ -118,13 +119,13 @@ export const evolutionSchema = v.object({
   ),
   iterations: described(
     v.array(iterationSchema),
-    'What each round of searching, training and learning found',
+    'Results of each round of searching, training and learning',
   ),
   best: described(
     v.object({ iteration: positive, model: positive, ...modelSchema.entries }),
     'The model that validates best',
   ),
-  versions: described(v.object({ espalier: v.string() }), 'What made it'),
+  versions: described(v.object({ espalier: v.string() }), 'Version of Espalier'),
 });
 /** The document `*.gssnn.json`: settings and results of an evolution. */
 export type GssnnDocument = v.InferOutput<typeof evolutionSchema>;

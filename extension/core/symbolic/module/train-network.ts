@@ -20,6 +20,7 @@ export interface NetworkMetrics {
   readonly test: number;
 }
 
+/** Settings of the training of a network. */
 export interface TrainingPlan {
   readonly epochs: number;
   /** Seed of the order of examples and of dropout. */

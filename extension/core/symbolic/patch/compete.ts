@@ -59,6 +59,7 @@ interface Winner {
   readonly fitted: FittedBranch;
 }
 
+/** Comparison of the graph module with simpler replacements of a sublayer. */
 export interface CompetitionResult {
   /** In the order of {@link patchKinds}. */
   readonly standings: readonly Standing[];

@@ -48,6 +48,7 @@ export interface FitRecord {
   readonly error: number;
 }
 
+/** Trained replacement of a sublayer, with its errors. */
 export interface FittedBranch {
   readonly record: FitRecord;
   readonly tensors: Tensors;

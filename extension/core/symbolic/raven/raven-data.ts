@@ -7,6 +7,7 @@ import { pick } from './rules';
 
 /** `faithful` draws all types; `balanced` excludes the type that determines the label. */
 export type RavenMode = 'faithful' | 'balanced';
+/** Training images: `faithful` as published, or `balanced` without the shortcut. */
 export const ravenModes: readonly RavenMode[] = ['faithful', 'balanced'];
 
 const shortcut: MatrixType = 'SHAPE_IN_SHAPE';

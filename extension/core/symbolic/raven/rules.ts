@@ -26,9 +26,11 @@ export interface Range {
   readonly high: number;
 }
 
+/** Random item of a list. */
 export const pick = <T>(items: readonly T[], random: Random): T =>
   items[Math.floor(random() * items.length)] as T;
 
+/** Random integer of a range, both ends included. */
 export const drawWithin = ({ low, high }: Range, random: Random): number =>
   low + Math.floor(random() * (high - low + 1));
 

@@ -18,6 +18,7 @@ import { quantizePerOutput, quantizeSmoothed } from './int8';
 const roundings = ['clip', 'rtn', 'gptq', 'gptq-ordered'] as const;
 const asymmetric = '-asymmetric';
 
+/** Variants of int8 and int4: each rounding, symmetric or asymmetric. */
 export const blockVariants: readonly string[] = roundings.flatMap((rounding) => [
   rounding,
   `${rounding}${asymmetric}`,

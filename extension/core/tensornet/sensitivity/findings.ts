@@ -10,6 +10,7 @@ export interface GroupSensitivity<Group extends string> {
   readonly distance: number;
 }
 
+/** Thirds of the blocks of a model. */
 export const blockThirds = ['early', 'middle', 'late'] as const;
 export type BlockThird = (typeof blockThirds)[number];
 

@@ -53,6 +53,7 @@ export const layerRequestSchema = v.variant('kind', [
 ]);
 export type LayerRequest = v.InferOutput<typeof layerRequestSchema>;
 
+/** Result of measuring one layer's compressions or widths. */
 export const layerResultSchema = v.object({
   entries: v.array(sensitivityEntrySchema),
   width: v.optional(widthSensitivitySchema),

@@ -3,7 +3,7 @@ import type { SublayerKind } from '../../models/model-summary';
 import type { Width } from '../../models/width-pruning/width';
 import type { Compression } from '../compression-choice';
 
-/** Change that is applied to all parts of a model that support it. */
+/** Change of the whole model that is timed: all sublayers of a kind removed, all widths pruned, or all layers compressed. */
 export type RunChange =
   /** All sublayers of a kind are removed. */
   | { readonly change: 'without'; readonly kind: SublayerKind }

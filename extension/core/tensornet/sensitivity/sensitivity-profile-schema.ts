@@ -78,6 +78,7 @@ const embeddingAndHead = v.object({
   tiedTo: v.optional(v.string()),
 });
 
+/** Settings of a sensitivity profile: what is measured, and how precisely. */
 export const settingsSchema = v.object({
   compressions: v.array(compressionRequestSchema),
   metric: v.picklist(metricNames),
@@ -93,10 +94,10 @@ export const sensitivityProfileSchema = v.object({
   format: described(v.literal('espalier.sensitivity'), 'Marks the file as a sensitivity profile'),
   version: described(v.literal(1), 'Version of the format'),
   model: described(modelSummarySchema, 'The model that was measured, with its fingerprint'),
-  calibration: described(calibrationSchema, 'What it was measured on'),
+  calibration: described(calibrationSchema, 'Calibration text'),
   fitting: described(
     v.optional(calibrationSchema),
-    'What methods that need activations were fitted on',
+    'Text that methods with activations were fitted to',
   ),
   metric: described(
     v.picklist(metricNames),
@@ -104,10 +105,10 @@ export const sensitivityProfileSchema = v.object({
   ),
   metricDefinition: described(v.string(), 'The metric in words'),
   original: described(v.number(), 'Distance of the original from itself on this device'),
-  settings: described(settingsSchema, 'What was asked for'),
-  device: described(v.string(), 'Where it ran'),
-  seconds: described(v.number(), 'How long it took'),
-  sublayerEvaluations: described(count, 'What it cost'),
+  settings: described(settingsSchema, 'Settings of the measurement'),
+  device: described(v.string(), 'Device'),
+  seconds: described(v.number(), 'Duration in seconds'),
+  sublayerEvaluations: described(count, 'Number of sublayer evaluations'),
   layers: described(
     v.array(layer),
     'Each linear layer with what every compression costs and saves',

@@ -56,7 +56,7 @@ describe('MNIST files', () => {
     expect(test.fingerprint).not.toBe((await openDataset(path)).fingerprint);
   });
 
-  it('may hold numbers of every type, the high byte first', async () => {
+  it('may contain numbers of every type, big-endian', async () => {
     const types: [number, Buffer, number[]][] = [
       [0x09, Buffer.from([0xff, 2]), [-1, 2]],
       [0x0b, Buffer.from([0xff, 0xfe, 1, 0]), [-2, 256]],

@@ -68,7 +68,7 @@ describe('a table in a text', () => {
     expect([...set.labels].map((label) => set.classNames[label])).toEqual(['good', 'bad']);
   });
 
-  it('gives back every table that was written', async () => {
+  it('round-trips every table', async () => {
     const cell = fc.string({ minLength: 1, unit: 'grapheme' }).filter((text) => text.trim() !== '');
     const rows = fc.array(fc.tuple(cell, cell), { minLength: 1, maxLength: 8 });
     await fc.assert(

@@ -152,7 +152,7 @@ describe('a part of a dataset in its own format', () => {
     expect((await openDataset(path, options)).fingerprint).toBe(set.fingerprint);
   });
 
-  it('gives a picture of another class a name that is free, and refuses a class without example', async () => {
+  it('uses a free name for a picture of another class, and refuses a class without example', async () => {
     const picture = readFileSync(join(examples, 'images', 'rgb.png'));
     for (const name of ['a/1.png', 'b/1.png', 'b/2.png']) file(`same/${name}`, picture);
     const set = await openDataset(join(folder, 'same'));

@@ -144,7 +144,7 @@ describe('a hostile PNG', () => {
   });
 });
 
-it('a JPEG of more pixels than its bytes can hold is refused before memory is taken for them', () => {
+it('refuses a JPEG with more pixels than its bytes can encode, before allocating memory', () => {
   const bytes = Buffer.from(read('gray.jpg'));
   const startOfFrame = bytes.indexOf(Uint8Array.of(0xff, 0xc0));
   expect(startOfFrame).toBeGreaterThan(0);

@@ -50,7 +50,7 @@ describe('an image file', () => {
   });
 
   it.each(imageNames.filter((name) => name.endsWith('.png')))(
-    'has the pixels that load_image gives: %s',
+    'has the pixels of load_image: %s',
     async (name) => {
       const { dims, data } = getArray(golden, name);
       const rgb = toRgb(await readImage(imageFile(name)), 'ignore');
@@ -68,7 +68,7 @@ describe('an image file', () => {
     'progressive.jpg': { most: 50, mean: 1.1 },
   };
   it.each(Object.entries(tolerances))(
-    'has nearly the pixels that load_image gives: %s',
+    'has nearly the pixels of load_image: %s',
     async (name, tolerance) => {
       const { dims, data } = getArray(golden, name);
       const rgb = toRgb(await readImage(imageFile(name)), 'ignore');
@@ -81,7 +81,7 @@ describe('an image file', () => {
 });
 
 describe('a resized image', () => {
-  it('has the pixels that PIL gives, for every filter', async () => {
+  it('has the pixels of PIL, for every filter', async () => {
     const golden = await readNpz(join(examples, 'resized.npz'));
     const image = toRgb(await readImage(imageFile('rgb.png')), 'ignore');
     for (const [name, { dims, data }] of golden) {
@@ -177,7 +177,7 @@ describe('a prepared image', () => {
     ]);
   });
 
-  it('comes with a warning when the processor is not known', async () => {
+  it('is prepared with a warning if the processor is unknown', async () => {
     const write = { ...plain, size: 8, image_processor_type: 'LevitImageProcessor' };
     await prepare(write);
     const { warnings } = await loadImagePreprocessor(folder, rgb);

@@ -22,7 +22,7 @@ function saved(name: string, of: string): string {
 }
 
 describe('an encoder whose files lack the head of its class', () => {
-  it('gives the embedding of its modules', async () => {
+  it('returns the embedding of its modules', async () => {
     const model = await openModel(saved('named', 'bert-dense'));
     const plain = await openModel(fixture('../encoders/bert-dense'));
     expect(model.output).toEqual(plain.output);

@@ -258,7 +258,7 @@ describe('a form in a graph', () => {
     expect([...(await applied(form, rows)).subarray(0, 24)]).toEqual([...one]);
   });
 
-  it.each(Object.entries(all))('%s takes a bias', async (_, form) => {
+  it.each(Object.entries(all))('%s supports a bias', async (_, form) => {
     const rows = makeRows(encodingSizes(form).in);
     const plain = await applied(form, rows);
     const bias = getBias(24);
@@ -266,7 +266,7 @@ describe('a form in a graph', () => {
     expect(relativeError(await applied(form, rows, true), expected)).toBeLessThan(1e-5);
   });
 
-  it.each(Object.entries(all))('%s takes no rows at all', async (_, form) => {
+  it.each(Object.entries(all))('%s supports zero rows', async (_, form) => {
     expect(await applied(form, new Float32Array())).toHaveLength(0);
   });
 });

@@ -59,7 +59,7 @@ export function testEncodings(cases: readonly EncodingCase[], folder: string): v
   const named = cases.map((one) => [one.name, one] as const);
 
   describe('a model with other forms of its matrices', () => {
-    it.each(named)('%s gives the same with each matrix copied', async (_, one) => {
+    it.each(named)('%s is unchanged by copying each matrix', async (_, one) => {
       const { input, tolerance = 1e-6 } = one;
       const { model, output } = await originals.of(one);
       const layers = listLayers(model);

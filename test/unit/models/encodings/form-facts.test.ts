@@ -64,7 +64,7 @@ describe('size and FLOPs of an encoding', () => {
     expect(encodingMemory(contracted)).toBe(4 * 24 * 48);
   });
 
-  it('counts each quantized number as a weight, and its bytes as they are', async () => {
+  it('counts each quantized number as a weight, with its stored bytes', async () => {
     const form = await placed(
       make.blocks(24, 64, { bits: 4, blockSize: 32, run: 'matmul-nbits', asymmetric: true }),
     );
@@ -78,7 +78,7 @@ describe('size and FLOPs of an encoding', () => {
 });
 
 describe('forms in a file', () => {
-  it('lie there as they were, numbers of several bytes at multiples of their size', async () => {
+  it('are copied unchanged, with aligned multi-byte numbers', async () => {
     const forms = new Map<string, MatrixEncoding<TensorData>>([
       ['a', make.int8(3, 5)],
       ['b', make.blocks(3, 16, { bits: 4, blockSize: 16, run: 'qdq', asymmetric: true })],
@@ -201,7 +201,7 @@ describe('a model with other forms', () => {
     [
       'in blocks that are no power of two',
       ({ out, in: input }) => make.blocks(out, input, { bits: 4, blockSize: 24, run: 'qdq' }),
-      /The block size 24 is not a power of two/,
+      /The group size 24 is not a power of two/,
     ],
     [
       'of bytes where floats are needed',

@@ -43,7 +43,7 @@ testEncodings(
 
 describe('the linear layers of a graph', () => {
   it.each(['llama-legacy', 'llama-dynamo', 'qwen3-legacy'])(
-    'of %s are recognized by the names that exporters give them',
+    'of %s are recognized by the names of exporters',
     async (name) => {
       const model = await OnnxLayeredModel.open(onnxFixture(name));
       const roles = model.summary.sublayers.map((_, index) =>
@@ -100,7 +100,7 @@ describe('the linear layers of a graph', () => {
   );
 
   it.each(['llama-legacy', 'gpt2-past'])(
-    'of %s take other encodings together with patches, which stay',
+    'of %s support other encodings together with patches, which stay',
     async (name) => {
       const model = await OnnxLayeredModel.open(onnxFixture(name));
       const id = 'block.0.attention';
@@ -130,7 +130,7 @@ describe('the linear layers of a graph', () => {
     const blocks = (model: OnnxLayeredModel) => quantizedForms(listLayers(model), true);
     const refused = withEncodings(old, join(folder, 'old.safetensors'), blocks(old));
     expect((await rejection(refused)).message).toMatch(
-      /need opset 21, and the graph is of opset 17\. Choose MatMulNBits, or export/,
+      /need opset 21, but the graph has opset 17\. Choose MatMulNBits, or export/,
     );
     const model = await OnnxLayeredModel.open(onnxFixture('llama-genai'));
     expect(model.source.summary.opset).toBeGreaterThanOrEqual(21);

@@ -96,7 +96,7 @@ describe.each(names)('a graph of onnxruntime-genai, %s', (name) => {
       );
     });
 
-    it('takes caches of the same width with forms of all kinds, written too', async () => {
+    it('supports caches of the same width with encodings of all kinds, also after writing', async () => {
       const model = await OnnxLayeredModel.open(filePath(name, isDeclared));
       expect(cacheWidths(model)).toEqual([headSize]);
       const { formed, path } = await written(model, listLayers(model), formNames);

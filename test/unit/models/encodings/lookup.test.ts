@@ -54,7 +54,7 @@ describe('rows that are looked up', () => {
     ['float16', make.half(13, 24)],
   ];
 
-  it.each(cases)('in %s are those of the matrix, for ids of any shape', async (_, form) => {
+  it.each(cases)('in %s equal those of the matrix, for ids of any shape', async (_, form) => {
     const { in: width } = encodingSizes(form);
     const matrix = contracted(form);
     const expected = Float32Array.from(

@@ -212,7 +212,7 @@ describe('convolutions of kernel 1 in a graph', () => {
     ]);
   });
 
-  it('of inverted residuals take few bits', async () => {
+  it('of inverted residuals can be quantized', async () => {
     const model = await openModel(onnxFixture('mobilenet-legacy'));
     const layers = listLayers(model);
     const few = quantizedForms(layers);

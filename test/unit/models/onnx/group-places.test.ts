@@ -23,7 +23,7 @@ function listOwn(shape: readonly number[], { axis, parts }: GroupPlace, group: n
 describe('places of heads in another shape', () => {
   const size = fc.integer({ min: 1, max: 4 });
 
-  it('hold the same numbers of each group', () => {
+  it('contain the same numbers for each group', () => {
     fc.assert(
       fc.property(
         fc.record({

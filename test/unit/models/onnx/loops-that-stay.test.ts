@@ -80,7 +80,7 @@ describe('layers in a loop', () => {
     );
   });
 
-  it('that stays give values of the types that its body declares', () => {
+  it('that cannot be unrolled returns values of the types that its body declares', () => {
     const body = graph({
       inputs: { step_ids: [], going: [], h: ['n', width] },
       outputs: { on_mask: [], next: ['n', width], seen_ids: [] },

@@ -139,7 +139,7 @@ describe('layers in a loop over stacked weights', () => {
     ],
   ];
 
-  it.each(cases)('of %s are found, each with weights of its own', async (_, model) => {
+  it.each(cases)('of %s are found, each with its own weights', async (_, model) => {
     const { ids, warnings, summary, file } = await scratch.opened(model);
     expect(ids).toEqual(three);
     expect(warnings).toEqual([
@@ -202,7 +202,7 @@ describe('layers in a loop over stacked weights', () => {
     await scratch.expectSame();
   });
 
-  it('take states of their own, such as caches, which are no weights', async () => {
+  it('support their own states, such as caches, which are no weights', async () => {
     const body = graph({
       inputs: {
         h: ['n', width],
@@ -260,7 +260,7 @@ describe('layers in a loop over stacked weights', () => {
     await scratch.expectSame();
   });
 
-  it('may hold an If that reads the values of a step', async () => {
+  it('may contain an If that reads the values of a step', async () => {
     const branch = (operator: string): GraphProto => {
       const to = `${operator}.h`;
       return graph({

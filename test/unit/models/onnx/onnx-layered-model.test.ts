@@ -18,13 +18,13 @@ async function logitsWithout(name: string, ids: readonly string[]): Promise<Floa
 describe('an ONNX graph run sublayer by sublayer', () => {
   const cases = onnxCases.filter((name) => readOnnxGolden(name).removed !== undefined);
 
-  it.each(cases)('of %s gives the logits of the whole', async (name) => {
+  it.each(cases)('of %s has the logits of the whole graph', async (name) => {
     const { logits, first, tolerance } = readOnnxGolden(name);
     const expected = first?.logits ?? logits;
     expect(relativeError(await logitsWithout(name, []), expected)).toBeLessThan(tolerance);
   });
 
-  it.each(cases)('of %s without sublayers gives the logits of torch without them', async (name) => {
+  it.each(cases)('of %s without sublayers has the logits of torch without them', async (name) => {
     const { removed, first, logits: dense, tolerance } = readOnnxGolden(name);
     const logits = await logitsWithout(name, removed?.ids ?? []);
     const expected = first?.removedLogits ?? removed?.logits ?? dense;
@@ -32,7 +32,7 @@ describe('an ONNX graph run sublayer by sublayer', () => {
   });
 
   it.each(cases.filter((name) => readOnnxGolden(name).first !== undefined))(
-    'of %s gives the logits of torch without them also in the branch that takes a cache',
+    'of %s has the logits of torch without them, also in the branch with a cache',
     async (name) => {
       const { removed, feeds, logits: dense, tolerance } = readOnnxGolden(name);
       const { graph } = await openModel(onnxFixture(name));

@@ -199,7 +199,7 @@ describe('the residual stream of a graph', () => {
     expect(kinds).toEqual(['attention', 'cross-attention']);
   });
 
-  it('does not take a mask that blocks share for the stream', () => {
+  it('is not confused with a mask that blocks share', () => {
     const block = (tag: string, input: string, output: string): NodeLine[] => [
       ['MatMul', [input, 'w'], [`${tag}k`]],
       ['MatMul', [`${tag}k`, `${tag}k`], [`${tag}scores`]],
@@ -350,7 +350,7 @@ describe('the residual stream of a graph', () => {
     ).toFailWith({ code: 'onnx-value-produced-twice', file: 'model.onnx', field: 'y' });
   });
 
-  it('takes searches in proportion to the blocks of the graph', () => {
+  it('needs a number of searches proportional to the blocks of the graph', () => {
     const searches = (blocks: number): number => {
       const value = (i: number): string => (i === 0 ? 'x' : i === blocks ? 'y' : `h${i}`);
       const nodes = Array.from({ length: blocks }, (_, i): NodeLine[] => [

@@ -99,7 +99,7 @@ describe('llama.cpp', () => {
     });
   });
 
-  it('leaves an installation as it is when another archive is sent', async () => {
+  it('keeps an installation if another archive is sent', async () => {
     await installFake();
     const before = await installedLlama();
     const wanted = packFiles({ ...fakeFiles(), 'package/more.txt': 'x' });
@@ -142,7 +142,7 @@ describe('llama.cpp', () => {
     expect(siblings()).toEqual([]);
   });
 
-  it('refuses archives that are damaged or hold anything but files below package/', async () => {
+  it('refuses archives that are damaged or contain anything but files below package/', async () => {
     const whole = packFiles(fakeFiles());
     await expect(installSent(whole.subarray(0, -40))).rejects.toFailWith({
       code: 'archive-undecodable',
@@ -253,7 +253,7 @@ describe('the operation install-llama', () => {
   });
 });
 
-it('archives have the addresses that npm gives them', () => {
+it('archives have the addresses of npm', () => {
   const source = {
     ...fakePackage(Buffer.alloc(1)),
     name: '@node-llama-cpp/win-x64',

@@ -66,7 +66,7 @@ describe('llama.cpp in a child process', () => {
     vi.unstubAllEnvs();
   });
 
-  it('gives the most likely tokens, logits in the order of the vocabulary, and tokens', async () => {
+  it('returns the most likely tokens, logits in the order of the vocabulary, and tokens', async () => {
     const task = { model: good, ids: Int32Array.of(1, 0), text: 'text' };
     expect(await predictWithLlama(llama, { ...task, withLogits: false }, unattended)).toEqual({
       ...{ tokens: Int32Array.of(1, 0), logits: new Float32Array() },
@@ -223,7 +223,7 @@ describe('llama.cpp in a child process', () => {
     ]);
   });
 
-  it('is not used once it is removed', async () => {
+  it('is not used after its removal', async () => {
     await removeLlama();
     const { verification } = await write(unattended);
     expect(verification).not.toHaveProperty('llamaCpp');
@@ -263,7 +263,7 @@ describe.skipIf(own === undefined)(
       vi.unstubAllEnvs();
     });
 
-    it('gives the logits that we get from the same file', async () => {
+    it('has our logits of the same file', async () => {
       const { path, files } = await write(unattended);
       const model = join(path, files[0]?.name ?? '');
       const ids = Int32Array.from({ length: 16 }, (_, i) => 5 + 7 * i);

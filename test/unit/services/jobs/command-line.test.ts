@@ -46,7 +46,7 @@ describe('a job as a command line', () => {
     );
   });
 
-  it('of a sensitivity profile has methods as they are typed', () => {
+  it('of a sensitivity profile has methods in their syntax', () => {
     const request = buildRequest(sensitivity, {
       ...{ model: '/m', out: '/m.sensitivity.json', methods: ['int4:32', 'lowrank:40%'] },
       ...{ blocks: ['0', '2'], embeddings: true, head: false, metric: 'kl' },
@@ -87,7 +87,7 @@ describe('a job as a command line', () => {
     }
   });
 
-  it('gives a plan as the document that the command reads', () => {
+  it('names a plan by the document that the command reads', () => {
     const plan: Plan = {
       ...{ format: 'espalier.plan', version: 1, model: { path: '/m' } },
       remove: ['block.1.attention'],

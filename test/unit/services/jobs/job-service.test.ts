@@ -216,7 +216,7 @@ describe('the job service', () => {
     await first;
   });
 
-  it('takes a job out of the queue, which never runs', async () => {
+  it('removes a job from the queue before it runs', async () => {
     const first = repair('a');
     const second = repair('b');
     const third = repair('c');

@@ -55,13 +55,16 @@ export function findViolation<Facts, Found>(
   return undefined;
 }
 
+/** Condition of a rule: the GGUF architecture is one of `names`. */
 export const isArchitecture =
   (...names: readonly string[]) =>
   ({ target }: LlamaCppFacts): boolean =>
     names.includes(target.architecture);
 
+/** True if a block has a sliding window. */
 export const hasWindow = ({ architecture, config }: LlamaCppFacts, block: number): boolean =>
   architecture.slidingWindow(config, block) !== undefined;
 
+/** True if the model has MoE layers. */
 export const hasMixture = ({ architecture, config }: LlamaCppFacts): boolean =>
   hasExperts(architecture, config);

@@ -73,8 +73,10 @@ export const expertDefaults = {
   n_shared_experts: 1,
   norm_topk_prob: true,
 };
+/** config.json's name of the number of routed experts. */
 export const routed = { num_experts: 'n_routed_experts' } as const;
 
+/** Tensor names of multi-head latent attention (DeepSeek-V2). */
 export const latentAttention = {
   attention: {
     ...attention,

@@ -76,6 +76,7 @@ export function asArchitecture(
 /** Pooling mode numbers (`enum llama_pooling_type`). */
 export const poolingNumbers = { none: 0, mean: 1, first: 2, last: 3 } as const;
 
+/** Header key of the pooling, below the architecture. */
 export const poolingKey = 'pooling_type';
 
 /** Optional linear layers after pooling. */

@@ -19,6 +19,7 @@ export interface Wrapping {
   readonly condition: Condition | undefined;
 }
 
+/** Boolean input that selects a branch of an If. */
 export interface Condition {
   readonly input: string;
   readonly value: boolean;

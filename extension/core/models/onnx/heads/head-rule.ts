@@ -29,6 +29,7 @@ export interface HeadRuleResult {
   readonly piece?: { readonly from: number; readonly to: number; readonly place: GroupPlace };
 }
 
+/** Sizes of the groups of heads at an operator. */
 export interface GroupSizes {
   readonly input: number;
   /** Values by their index in the input. */

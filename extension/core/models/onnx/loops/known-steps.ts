@@ -88,6 +88,7 @@ const loopInputs = 2;
 /** Opset from which on a Scan has no axis for sequences of different lengths. */
 const scanOpset = 9;
 
+/** Reason: a Loop whose steps read no stacked weights. */
 export const noStacks = say`its steps don't read weights of their own from a stack in the file`;
 
 /** Why a Loop or Scan cannot be unrolled, as the end of "can't be unrolled: …". */

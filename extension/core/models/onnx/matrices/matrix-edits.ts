@@ -115,7 +115,7 @@ function requireOpset(form: MatrixEncoding, opset: number, file: string): void {
   if (form.kind === 'block-quantized' && form.run === 'qdq' && opset < blockwiseOpset) {
     throw new UserError(
       'opset-too-old',
-      say`Blocks in standard operators need opset ${blockwiseOpset}, and the graph is of opset ${opset}.`,
+      say`Groups in standard operators need opset ${blockwiseOpset}, but the graph has opset ${opset}.`,
       {
         file,
         remedy: say`Choose MatMulNBits, or export the model with opset ${blockwiseOpset}.`,
