@@ -4,13 +4,14 @@
  * KL divergence from the original on two thirds of the bundled held-out text with 95 % intervals. Run `npm run build` first.
  *
  *     node bench/league/run.mjs MODEL FOLDER --llama BIN [--python PYTHON] [--types Q4_0,Q4_K_M] [--mixes Q4_K_M]
- *         [--judged Q4_0] [--pure Q8_0,Q6_K]
+ *         [--judged Q4_0] [--pure Q8_0,Q6_K] [--domains Q4_K_M]
  *
  * FOLDER keeps files and finished rows, and the same command resumes.
  * --llama: folder with llama-quantize, llama-perplexity.
  * --python: needs gguf; without it, the rule of the pull request is left out.
  * --types: compared by rounding. --mixes: their bytes are limits for chosen types. --judged: types whose files are also
- * judged by llama-perplexity. --pure: types to choose from.
+ * judged by llama-perplexity. --pure: types to choose from. --domains: types that are also compared on the bundled prose,
+ * code, dialogue and non-Latin scripts, each by itself.
  */
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
@@ -32,6 +33,7 @@ const { values: options, positionals } = parseArgs({
     types: { type: 'string', default: 'Q4_0,IQ4_NL,Q5_0,Q4_K_M,Q3_K_M,Q2_K' },
     mixes: { type: 'string', default: 'Q4_K_M,Q3_K_M' },
     judged: { type: 'string', default: 'Q4_0,Q4_K_M' },
+    domains: { type: 'string', default: 'Q4_K_M,Q3_K_M' },
     pure: { type: 'string', default: 'Q8_0,Q6_K,Q5_K,Q4_K,Q4_0,IQ4_XS,Q3_K,Q2_K' },
   },
 });
@@ -67,6 +69,8 @@ async function main() {
   for (const mix of splitNames(options.mixes)) mixes.push(...(await compareMixes(mix)));
   const rounding = [];
   for (const type of types) rounding.push(await compareRounding(type));
+  const domains = [];
+  for (const type of splitNames(options.domains)) domains.push(...(await compareDomains(type)));
   say(
     [
       await describeSource(model),
@@ -81,6 +85,8 @@ async function main() {
       ...mixes.map(
         ({ name, bytes, kl, top }) => `| ${name} | ${bytes} | ${show(kl)} | ${percent(top)} |`,
       ),
+      ...['', '| type | domain | tokens | llama.cpp, with imatrix | feedback | change |'],
+      ...['|---|---|--:|--:|--:|--:|', ...domains],
       ...['', ...(await judge())],
     ].join('\n'),
   );
@@ -130,6 +136,50 @@ async function compareRounding(type) {
     `${change(weighted, feedback)}${best === theirs ? ` (${change(theirs, feedback)} to plain)` : ''}`,
   ].join(' | ');
   return { line: `| ${line} |`, tokens: feedback.tokens };
+}
+
+/**
+ * Lines of a table of a type by domain.
+ * @param {string} type
+ */
+async function compareDomains(type) {
+  await measureRounding(type);
+  const weighted = await measureDomains(`llama-${type}-imatrix`);
+  const feedback = await measureDomains(`ours-${type}-feedback`);
+  return feedback.map(({ domain, tokens, kl }, i) => {
+    const before = weighted[i]?.kl ?? kl;
+    const cells = [type, domain, tokens, show(before), show(kl), change({ kl: before }, { kl })];
+    return `| ${cells.join(' | ')} |`;
+  });
+}
+
+/**
+ * KL of a written file on each bundled domain.
+ * @param {string} name
+ * @returns {Promise<{domain: string, tokens: number, kl: Interval}[]>}
+ */
+async function measureDomains(name) {
+  const known = at(`${name}.domains.json`);
+  if (!existsSync(known)) {
+    const file = await ggufAt(at(name));
+    const found = await espalier([
+      'evaluate',
+      file,
+      '--against',
+      model,
+      '--domains',
+      '--whole-text',
+    ]);
+    await writeFile(known, JSON.stringify(found.domains));
+  }
+  const rows = JSON.parse(await readFile(known, 'utf8'));
+  return rows.map(
+    (/** @type {{domain: string, tokens: number, klDivergence: Interval}} */ row) => ({
+      domain: row.domain,
+      tokens: row.tokens,
+      kl: row.klDivergence,
+    }),
+  );
 }
 
 /**
@@ -356,8 +406,8 @@ function percent(share) {
 }
 
 /**
- * @param {Row} before
- * @param {Row} after
+ * @param {Pick<Row, 'kl'>} before
+ * @param {Pick<Row, 'kl'>} after
  */
 function change(before, after) {
   const share = after.kl.value / before.kl.value - 1;

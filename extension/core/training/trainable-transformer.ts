@@ -5,6 +5,7 @@ import type { LayeredModel } from '../models/layered-model';
 import { UserError } from '../user-error';
 import { adaptable, createAdapter, withAdapters, AdaptedModel } from './adapters';
 import type { AdaptableMatrix, AdapterOptions } from './adapters';
+import { backwardFrom } from './backward';
 import { BlockModel } from './block-model';
 import type { BlockMatrix } from './block-model';
 import { GraphModel } from './graph-model';
@@ -68,6 +69,32 @@ export function blockTransformer(
   return new BlockModel(base, matrices, output);
 }
 
+/** Names of the values of {@link fisherGraph}. */
+export const fisherValues = { draws: 'draws', gradients: 'gradients' } as const;
+
+/**
+ * Graph of the gradients of the log-likelihood of tokens with respect to the embedded tokens, [batch, sequence, hidden].
+ * The tokens are sampled from the model's predictions by the input `draws`, uniform numbers [batch, sequence, 1], so that
+ * the Gram matrix of the gradients is the Fisher information: the Hessian of the KL of changed embeddings.
+ * @throws UserError if an operator has no gradient, or as {@link trainableTransformer}
+ */
+export function fisherGraph(model: LayeredModel): GraphBuilder {
+  const { base, output, embedded } = transformerGraph(model);
+  const graph = GraphBuilder.over('fisher', base);
+  const probabilities = graph.op('Softmax', [output.value], { axis: -1 });
+  const draws = graph.input(fisherValues.draws, DataType.FLOAT, [...sizes, 1]);
+  const sums = graph.op('CumSum', [probabilities, graph.ints([-1], [])]);
+  const isLower = graph.op('Cast', [graph.op('Less', [sums, draws])], { to: DataType.INT64 });
+  const last = graph.ints([(output.shape.at(-1) as number) - 1], []);
+  const ids = graph.op('Min', [graph.reduce('ReduceSum', isLower, [-1], 1), last]);
+  const own = graph.op('GatherElements', [probabilities, ids], { axis: -1 });
+  const rest = graph.op('Sub', [own, graph.scalar(1)]);
+  const gradient = graph.op('ScatterElements', [probabilities, ids, rest], { axis: -1 });
+  const found = backwardFrom(graph, new Map([[output.value, gradient]]), [embedded]);
+  graph.output(fisherValues.gradients, found.get(embedded) ?? '', DataType.FLOAT);
+  return graph;
+}
+
 /** Weights of a model's graph. */
 export const graphWeights = (model: LayeredModel): readonly ExternalData[] =>
   transformerGraph(model).base.weights;
@@ -92,6 +119,8 @@ function trainedWeights(
 function transformerGraph(model: LayeredModel): {
   base: GraphBase;
   output: ShapedValue;
+  /** Residual stream before the first sublayer. */
+  embedded: Value;
   streams: readonly Value[];
 } {
   const { emitter, summary } = model;
@@ -123,6 +152,7 @@ function transformerGraph(model: LayeredModel): {
   return {
     base: { nodes, inputs, outputs: [], constants, weights, opsets: graph.opsetImports },
     output: { value: logits, shape: [...sizes, emitter.vocabularySize] },
+    embedded: prologue.state[stream] ?? '',
     streams,
   };
 }

@@ -40,7 +40,29 @@ describe.each(types)('rounding to %s with error feedback', (type) => {
     const before = outputDistance(inputs, matrix, { ...matrix, numbers: nearest });
     expect(found).toBeLessThan(0.8 * before);
   });
+
+  it('leaves outputs that are as large as before', async () => {
+    const factor = await factorHessian(products, gram, false);
+    const rounded = read(type, await roundToBlocks(products, matrix, type, factor), matrix);
+    const inner = (own: Rows): number =>
+      rowPairs(own).reduce((sum, [row, w]) => sum + outputsProduct(row, w), 0);
+    expect(Math.abs(inner(rounded) / inner(matrix) - 1)).toBeLessThan(0.01);
+  });
 });
+
+/** Rows of a matrix, each with that of the original. */
+const rowPairs = (own: Rows): (readonly [Float32Array, Float32Array])[] =>
+  Array.from({ length: own.count }, (_, row) => {
+    const [from, to] = [row * length, (row + 1) * length];
+    return [own.numbers.subarray(from, to), matrix.numbers.subarray(from, to)] as const;
+  });
+
+/** Inner product of the outputs of two rows for all inputs. */
+const outputsProduct = (a: Float32Array, b: Float32Array): number =>
+  a.reduce(
+    (sum, x, i) => sum + x * b.reduce((t, y, j) => t + y * (gram.numbers[i * length + j] ?? 0), 0),
+    0,
+  );
 
 it('rounds a matrix of zeros to zeros', async () => {
   const factor = await factorHessian(products, gram, false);

@@ -28,6 +28,7 @@ import type { DistillSettings } from '../../tensornet/repair/repair-settings';
 import type { SublayerStatistics } from '../../tensornet/statistics/calibration-pass';
 import type { InputStatistics } from '../../tensornet/statistics/statistics-accumulator';
 import { StatisticsAccumulator } from '../../tensornet/statistics/statistics-accumulator';
+import { embeddingStatistics, findEmbedding } from './embedding-statistics';
 import { startCalibration } from '../compression/start-calibration';
 import type { CompressCalibration, StartedCalibration } from '../compression/start-calibration';
 import type { RoundingStore } from './rounding-store';
@@ -56,9 +57,10 @@ interface RoundedMatrix {
 }
 
 /**
- * Rounds the linear layers and the LM head of a GGUF file to the types asked for, sublayer by sublayer with error
- * feedback, and writes their bytes to the store's file. Calibration goes on through what is rounded, so that each
- * sublayer sees the inputs that it will get. Tensors that the store has are not rounded again.
+ * Rounds the token embedding, the linear layers and the LM head of a GGUF file to the types asked for, sublayer by
+ * sublayer with error feedback, and writes their bytes to the store's file. Calibration goes on through what is rounded,
+ * so that each sublayer sees the inputs that it will get. Tensors that the store has are not rounded again. An embedding
+ * without statistics is left out.
  * @param types by the names of the file's tensors; others are left out
  * @returns where the bytes of each tensor are
  */
@@ -71,15 +73,16 @@ export async function roundModel(
 ): Promise<ReadonlyMap<string, ByteRange>> {
   const layers = model.summary.sublayers.flatMap((_, index) => model.sublayer(index).linearLayers);
   const tensors = new Map<string, ByteRange>();
-  const planned = planMatrices([...layers, ...findHead(model)], types, store.path, tensors);
+  const matrices = [...layers, ...findHead(model), ...findEmbedding(model)];
+  const planned = planMatrices(matrices, types, store.path, tensors);
   if (planned.every(({ matrix }) => store.has(matrix.id))) {
     return tensors;
   }
   const products = new MatrixProducts(device, memoryBytes);
   const file = await store.openFile();
   const rounder = new MatrixRounder(products, memoryBytes, file);
-  const run = { model, device, memoryBytes };
   let done = planned.filter(({ matrix }) => store.has(matrix.id)).length;
+  const embedding = planned.find(({ matrix: { id } }) => id === findEmbedding(model)[0]?.id);
   const round = async (
     matrices: readonly RoundedMatrix[],
     statistics: SublayerStatistics,
@@ -98,6 +101,22 @@ export async function roundModel(
   };
   let started: Awaited<ReturnType<typeof startCalibration>> | undefined;
   try {
+    if (embedding !== undefined && !store.has(embedding.matrix.id)) {
+      const how = { products, memoryBytes };
+      const statistics = await embeddingStatistics(model, calibration, how, context);
+      if (statistics === undefined) {
+        tensors.delete(embedding.name);
+      } else {
+        await round([embedding], new Map([[embedding.matrix.id, statistics]]));
+      }
+    }
+    const run = {
+      model: withRounded(
+        model,
+        embedding !== undefined && store.has(embedding.matrix.id) ? [embedding] : [],
+      ),
+      ...{ device, memoryBytes },
+    };
     started = await startCalibration(run, products, calibration, calibration, context);
     for (const index of model.summary.sublayers.keys()) {
       const ids = new Set(model.sublayer(index).linearLayers.map(({ id }) => id));
@@ -108,11 +127,9 @@ export async function roundModel(
       if (!own.every(({ matrix }) => store.has(matrix.id))) {
         await round(own, await started.pass.statistics(index));
       }
-      const matrices = new Map(own.map((one) => [one.matrix.id, asRounded(one)]));
-      const changes = { matrices, patches: new Map<string, never>() };
-      await started.pass.replace(index, withChanges(model, changes).sublayer(index));
+      await started.pass.replace(index, withRounded(model, own).sublayer(index));
     }
-    const heads = planned.filter(({ matrix }) => !store.has(matrix.id));
+    const heads = planned.filter((one) => one !== embedding && !store.has(one.matrix.id));
     if (heads.length > 0) {
       const statistics = await headStatistics(started, products, context);
       await round(
@@ -204,6 +221,13 @@ function planMatrices(
   });
 }
 
+/** The model with matrices as read from the file. */
+const withRounded = (model: LayeredModel, rounded: readonly RoundedMatrix[]): LayeredModel =>
+  withChanges(model, {
+    matrices: new Map(rounded.map((one) => [one.matrix.id, asRounded(one)])),
+    patches: new Map<string, never>(),
+  });
+
 /** Quantized matrix as read from the file. */
 const asRounded = ({ matrix: { weight }, type, range }: RoundedMatrix): MatrixEncoding => ({
   kind: 'dense',
@@ -213,7 +237,7 @@ const asRounded = ({ matrix: { weight }, type, range }: RoundedMatrix): MatrixEn
 /** Part of the memory for the rows of a matrix that are rounded together. */
 const rowsShare = 1 / 4;
 /** Copies of these rows in float32: weights, errors, targets, and matmul inputs and outputs. */
-const rowCopies = 6;
+const rowCopies = 7;
 
 /** Rounds matrices some rows at a time. Consecutive matrices with the same inputs share the factor of their Hessian. */
 class MatrixRounder {

@@ -1,4 +1,5 @@
 import { parseGgmlBlock } from '../../checkpoints/ggml-types';
+import { halfToNumber, numberToHalf } from '../../checkpoints/half';
 import { blockCodecs } from '../../checkpoints/quantize/block-codecs';
 import type { BlockCodec, BlockType, GroupGrid } from '../../checkpoints/quantize/block-codecs';
 import { fitRow, rowBytes } from '../../checkpoints/quantize/quantizers';
@@ -13,7 +14,8 @@ import type { HessianFactor } from './gptq';
 /**
  * Quantizes the rows of a matrix [out, in] to a GGUF type, one input after another with error feedback as in
  * roundCompensating. The scales of a quantization block are fitted to its corrected weights, and those of each group
- * are changed if another trial of the codec has a smaller error.
+ * are changed if another trial of the codec has a smaller error. At last, the scales of each row are multiplied by the
+ * factor that makes its outputs unbiased (bench/league).
  * @param factor in an order that keeps the groups and blocks of the type together
  */
 export async function roundToBlocks(
@@ -102,7 +104,74 @@ export async function roundToBlocks(
       written.set(block, row * rowBytes(type, inputs) + place);
     }
   }
+  const slopes = await outputSlopes(products, weights, errors, factor, out);
+  slopes.forEach((slope, row) => {
+    if (1 - slope > leastShrinkage && slope > leastSlope) {
+      scaleRow(
+        codec,
+        written.subarray(row * rowBytes(type, inputs)),
+        inputs / elements,
+        blockBytes,
+        1 / slope,
+      );
+    }
+  });
   return written;
+}
+
+/** Outputs that shrink less are left alone: scales in float16 would be rounded for nothing. */
+const leastShrinkage = 0.001;
+/** Rows that shrink more are of no use. */
+const leastSlope = 0.5;
+
+/**
+ * Slope of the regression of each rounded row's outputs on those of the original, w·H·w′ / w·H·w: less than 1, because
+ * rounding with the least error shrinks what it rounds. The shrinkage of many layers adds up.
+ * @param weights [inputs, out] in the order of the factor, like the errors
+ */
+async function outputSlopes(
+  products: MatrixProducts,
+  weights: Float32Array,
+  errors: Float32Array,
+  { diagonal, moves }: HessianFactor,
+  out: number,
+): Promise<Float64Array> {
+  const count = diagonal.length;
+  const factored = async (numbers: Float32Array): Promise<Float32Array> => {
+    const rows = { count, length: out, numbers };
+    const found = await products.applyTransposed(
+      { kind: 'numbers', name: 'weights', rows },
+      { count, length: count, numbers: moves },
+    );
+    return found.numbers;
+  };
+  const [of, change] = [await factored(weights), await factored(errors)];
+  const [squares, changes] = [new Float64Array(out), new Float64Array(out)];
+  diagonal.forEach((cost, input) => {
+    for (let row = 0, at = input * out; row < out; row++, at++) {
+      const own = cost ** 2 * (of[at] ?? 0);
+      squares[row] = (squares[row] ?? 0) + own * (of[at] ?? 0);
+      changes[row] = (changes[row] ?? 0) + own * (change[at] ?? 0);
+    }
+  });
+  return squares.map((square, row) => (square === 0 ? 1 : 1 - (changes[row] ?? 0) / square));
+}
+
+/** Multiplies the scales and offsets of a row's blocks. */
+function scaleRow(
+  { units }: BlockCodec,
+  blocks: Uint8Array,
+  count: number,
+  blockBytes: number,
+  factor: number,
+): void {
+  const view = new DataView(blocks.buffer, blocks.byteOffset);
+  for (let block = 0; block < count; block++) {
+    for (const place of Object.values(units)) {
+      const at = block * blockBytes + place;
+      view.setUint16(at, numberToHalf(factor * halfToNumber(view.getUint16(at, true))), true);
+    }
+  }
 }
 
 /** Fits a block of each row to targets [elements, out], weighted by the importance of each input. */

@@ -140,6 +140,27 @@ describe('a GGUF file without some experts', () => {
     await expectRemoved(source, ggufGolden('qwen3moe').inputIds, removed);
   });
 
+  it('has a type for each stacked tensor, and the stored bytes of the others', async () => {
+    const source = ggufFixture('qwen3moe.gguf');
+    const changed = { 'blk.0.ffn_down_exps.weight': 'Q8_0', 'blk.1.ffn_gate_exps.weight': 'Q4_0' };
+    const how = { format: 'gguf', types: { tensors: changed } } as const;
+    const removed = await firstHalf(source);
+    const [whole, out] = [fresh(), fresh()];
+    await prune(source, [], whole, how);
+    await prune(source, removed, out, how);
+    const { tensors } = await readGgufHeader(fileIn(out));
+    expect(tensors.find(({ name }) => name === 'blk.0.ffn_down_exps.weight')?.dtype).toBe('Q8_0');
+    expect(tensors.find(({ name }) => name === 'blk.1.ffn_gate_exps.weight')?.dtype).toBe('Q4_0');
+    const [stored, typed] = [
+      await bytesLeft(source, removed),
+      await bytesLeft(fileIn(whole), removed),
+    ];
+    for (const tensor of tensors) {
+      const expected = (Object.hasOwn(changed, tensor.name) ? typed : stored).get(tensor.name);
+      expect(expected?.equals(bytesIn(fileIn(out), tensor)), tensor.name).toBe(true);
+    }
+  });
+
   it.each(['exaone_moe', 'ernie4_5_moe'])(
     'from the folder of %s equals the file without the experts',
     async (name) => {
