@@ -9,7 +9,7 @@ import { cutShort, floatReaders } from './read-tensor';
 import { withRegularFile } from '../regular-file';
 
 /** Encoded bytes that are read at once. */
-const bytesAtOnce = 1 << 20;
+const bytesAtOnce = 1 << 17;
 
 /** Decodes `encoded`, whole rows of a tensor, to float32. */
 type Decoder = (encoded: Buffer, numbers: Float32Array) => void;

@@ -8,6 +8,7 @@ import {
   TensorProto_DataType as DataType,
 } from './proto/onnx_pb';
 import type { Message } from '../message';
+import { withInitializers } from './append-initializers';
 import { attribute, entry, externalTensor, float, numberArrays, valueInfo } from './messages';
 import type { Attribute, Dimension, ExternalData, ExternalLocation } from './messages';
 import type {
@@ -80,14 +81,19 @@ export interface ComputedWeight {
 /** Place of a weight: its initializer, an absolute path, and the first byte. */
 export type WeightPlace = Pick<ExternalData, 'name' | 'file' | 'offset'>;
 
+/** Bytes of a computed weight. */
+export interface WeightBytes extends Pick<ComputedWeight, 'name' | 'dataType' | 'shape'> {
+  readonly bytes: Uint8Array;
+}
+
 /** Graph for a session. */
 export interface SessionGraph {
   readonly externalData: readonly WeightPlace[];
   readonly computed: readonly ComputedWeight[];
-  /** @param values bytes of the computed weights by name; if absent, the weights are inputs of the graph */
+  /** @param weights the computed weights; if absent, they are inputs of the graph */
   readonly toBytes: (
     locate: (data: WeightPlace) => ExternalLocation,
-    values?: ReadonlyMap<string, Uint8Array>,
+    weights?: readonly WeightBytes[],
   ) => Uint8Array;
 }
 
@@ -177,29 +183,14 @@ export class GraphBuilder {
     return {
       externalData: [...this.external.values()],
       computed,
-      toBytes: (locate, values) =>
-        values === undefined
+      toBytes: (locate, weights) =>
+        weights === undefined
           ? this.serialize(
               locate,
               {},
-              {
-                inputs: computed.map(({ name, dataType, shape }) =>
-                  valueInfo(name, dataType, shape),
-                ),
-              },
+              computed.map(({ name, dataType, shape }) => valueInfo(name, dataType, shape)),
             )
-          : this.serialize(
-              locate,
-              {},
-              {
-                initializers: computed.map(({ name, dataType, shape }) =>
-                  create(TensorProtoSchema, {
-                    ...{ name, dataType, dims: shape.map(BigInt) },
-                    rawData: values.get(name) ?? new Uint8Array(),
-                  }),
-                ),
-              },
-            ),
+          : withInitializers(this.serialize(locate, {}), weights),
     };
   }
 
@@ -456,15 +447,11 @@ export class GraphBuilder {
   private serialize(
     locate: (data: ExternalData) => ExternalLocation,
     metadata: Readonly<Record<string, string>>,
-    further: {
-      readonly inputs?: readonly ValueInfoProto[];
-      readonly initializers?: readonly TensorProto[];
-    } = {},
+    weightInputs: readonly ValueInfoProto[] = [],
   ): Uint8Array {
     const initializers = [
       ...this.constants.values(),
       ...[...this.external.values()].map((data) => externalTensor(data, locate(data))),
-      ...(further.initializers ?? []),
     ];
     return toBinary(
       ModelProtoSchema,
@@ -476,7 +463,7 @@ export class GraphBuilder {
         graph: create(GraphProtoSchema, {
           name: this.name,
           node: this.nodes,
-          input: [...this.inputs, ...(further.inputs ?? [])],
+          input: [...this.inputs, ...weightInputs],
           output: this.outputs,
           initializer: initializers,
         }),

@@ -29,6 +29,7 @@ import type { FinishedSearch, SearchResult } from './search';
 import { shareSearch } from './shards/share-search';
 import { planScreening, searchExecutors } from './screening-copy';
 import { SearchProgress } from './search-progress';
+import { typicalSpeedup } from './search-rates';
 import type { SearchExecutors } from './search-rates';
 import { SearchWork } from './search-work';
 import { say } from '../message';
@@ -57,15 +58,12 @@ export interface ProfileJob {
   readonly secondsAfter?: ((secondsPerToken: number) => number) | undefined;
 }
 
-/** Maximum speedup of an int8 copy over float32, used to estimate the float32 time after a search on a copy. */
-const maxSpeedup = 4;
-
 /** Result of a search and its speed. */
 export interface SearchedModel {
   readonly executor: LayeredExecutor;
   /** Removed ids, in order. */
   readonly removed: readonly string[];
-  /** Seconds per token for all sublayers during the search; infinite if nothing was run. */
+  /** Seconds per token for all sublayers and the head of the model itself; infinite if nothing was run. */
   readonly secondsPerToken: number;
 }
 
@@ -122,9 +120,15 @@ export async function profileModel(
       device: inputs.executor.device,
       candidates: listCandidates(summary, settings.granularity).map(({ id }) => id),
     });
-    const found = await runSearch(job, inputs, { journal, identity, earlier }, context);
+    const { found, secondsPerToken } = await runSearch(
+      job,
+      inputs,
+      { journal, identity, earlier },
+      context,
+    );
     const spent = addSpent(found, journal.spentBefore, earlier?.search);
-    const profile = await describeProfile(job, inputs, found, spent, environment.version);
+    const times = { spent, secondsPerToken };
+    const profile = await describeProfile(job, inputs, found, times, environment.version);
     if (job.out !== undefined) {
       await writeDocument(job.out, profile);
     }
@@ -185,13 +189,19 @@ interface SearchState {
   readonly earlier: FinishedSearch | undefined;
 }
 
+/** Result of a search, and the measured seconds per token of the model; undefined if nothing was run. */
+interface TimedSearch {
+  readonly found: SearchResult;
+  readonly secondsPerToken: number | undefined;
+}
+
 /** Runs the search in this process, or on the workers of the job's engine. */
 async function runSearch(
   { model: opened, engine, memoryBytes, writable, secondsAfter }: ProfileJob,
   { executor, copy, calibration: { inputs, summary }, settings }: SearchInputs,
   { journal, identity, earlier }: SearchState,
   context: JobContext<ProfileEvent>,
-): Promise<SearchResult> {
+): Promise<TimedSearch> {
   const { model } = opened;
   const work = new SearchWork(model);
   const perToken = (model.summary.sublayers.length + work.readoutCost(1, 'whole')) / summary.length;
@@ -216,14 +226,19 @@ async function runSearch(
   };
   const searchWith = async (shared: ScorerSetup): Promise<SearchResult> =>
     search(settings, shared, progress, earlier);
-  return engine === undefined
+  const found = await (engine === undefined
     ? searchWith(setup)
     : shareSearch(
         { engine, key: identity, model: opened, memoryBytes },
         setup,
         context,
         searchWith,
-      );
+      ));
+  const { secondsPerEvaluation } = progress;
+  return {
+    found,
+    secondsPerToken: secondsPerEvaluation && secondsPerEvaluation * perToken,
+  };
 }
 
 /** Time and work of all runs of a search. */
@@ -239,17 +254,20 @@ async function describeProfile(
   { model: { model }, evaluate }: ProfileJob,
   { executor, copy, calibration: { summary: calibration }, settings }: SearchInputs,
   found: SearchResult,
-  { seconds, sublayerEvaluations }: SearchSpent,
+  times: { readonly spent: SearchSpent } & Pick<TimedSearch, 'secondsPerToken'>,
   version: string,
 ): Promise<LayerProfile> {
   const { summary } = model;
   const { refinement, stability } = found;
+  const { seconds, sublayerEvaluations } = times.spent;
   const surrogate = surrogateRecord(refinement?.start ?? found.rounds);
   const tokensRun = (sublayerEvaluations * calibration.length) / summary.sublayers.length;
+  // An earlier run measured the time of the model and its copy together.
+  const earlierPerToken = (seconds / tokensRun) * (copy === undefined ? 1 : typicalSpeedup);
   const evaluations = await evaluate?.({
     executor,
     removed: found.rounds.map(({ removed }) => removed),
-    secondsPerToken: (seconds / tokensRun) * (copy === undefined ? 1 : maxSpeedup),
+    secondsPerToken: times.secondsPerToken ?? earlierPerToken,
   });
   return {
     format: 'espalier.layerprofile',

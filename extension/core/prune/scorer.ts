@@ -60,8 +60,8 @@ export type SublayerObserver = (
 ) => Promise<void>;
 
 /**
- * Called with the final state of a slice for the model without a candidate and all earlier removals. Must copy what it
- * stores.
+ * Called with the final state of a slice for the model without a candidate and all earlier removals: a view of the rows of
+ * a longer state, or on a device, so it must copy what it stores.
  */
 export type FinalObserver = (
   candidate: Candidate,

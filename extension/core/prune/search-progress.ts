@@ -167,9 +167,14 @@ export class SearchProgress implements SearchListener {
     return model + copy;
   }
 
+  /** Seconds of an evaluation by the model itself; undefined if the search ran nothing. */
+  public get secondsPerEvaluation(): number | undefined {
+    return this.rates.seconds > 0 ? this.rates.secondsFor({ ...noWork, model: 1 }) : undefined;
+  }
+
   private get secondsAfter(): number {
-    const perEvaluation = this.rates.secondsFor({ ...noWork, model: 1 });
-    return this.options.secondsAfter?.(perEvaluation) ?? 0;
+    const { secondsAfter } = this.options;
+    return secondsAfter?.(this.secondsPerEvaluation ?? 0) ?? 0;
   }
 
   /** Returns the work of the current part and starts the next one. */

@@ -17,7 +17,7 @@ export interface SearchExecutors {
 /** Seconds after which measurements of a rate count half, so that rates follow the load of the machine. */
 const halfLife = 60;
 /** Time of an evaluation by the model relative to one by its int8 copy, until both are measured. */
-const typicalSpeedup = 2;
+export const typicalSpeedup = 2;
 
 /** Work of a search that does nothing. */
 export const noWork: WorkByKind = { model: 0, copy: 0, modelOpenings: 0, copyOpenings: 0 };

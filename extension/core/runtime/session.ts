@@ -2,12 +2,13 @@ import { availableParallelism, loadavg } from 'node:os';
 import { parse, relative, sep } from 'node:path';
 import { InferenceSession } from 'onnxruntime-node';
 import type { Tensor } from 'onnxruntime-node';
-import type { ComputedWeight, SessionGraph } from '../onnx/graph-builder';
+import type { ComputedWeight, SessionGraph, WeightBytes } from '../onnx/graph-builder';
 import type { RunnableGraph } from '../models/layered-model';
 import { UserError } from '../user-error';
 import { fillFloats } from '../checkpoints/float-rows';
 import type { DeviceName } from './device';
 import { deviceWatchdog } from './limits/device-watchdog';
+import { raiseHeapLimit } from './limits/heap-slack';
 import { integerSumsAreWhole } from './limits/integer-sums';
 import { withOwnZeroPoints } from './limits/own-zero-points';
 import { weightTensor } from './tensors';
@@ -62,6 +63,7 @@ export async function createSession(
   graph: RunnableGraph,
   options: SessionOptions,
 ): Promise<InferenceSession> {
+  raiseHeapLimit();
   const prepack = options.prepack && options.asItStands !== true;
   const { externalData, toBytes, computed }: SessionGraph = graph.forSession?.() ?? {
     externalData: graph.externalData,
@@ -88,7 +90,7 @@ export async function createSession(
         location: relative(root, data.file).split(sep).join('/'),
         offset: data.offset,
       }),
-      copies ? new Map(arena.weights.map(({ name, bytes }) => [name, bytes])) : undefined,
+      copies ? arena.weights : undefined,
     );
     const asksForWholeSums = !(await integerSumsAreWhole());
     const model = asksForWholeSums ? withOwnZeroPoints(stored) : stored;
@@ -125,7 +127,9 @@ export async function createSession(
     throw error;
   } finally {
     if (copies) {
-      arena.drop();
+      // ONNX Runtime has its own copy.
+      const keep = computedBytes <= mostReusedBytes ? arena.release : arena.drop;
+      keep();
     }
   }
 }
@@ -158,13 +162,12 @@ const betweenOperators = '50';
  */
 const mostCopiedBytes = 64 << 20;
 
+/** Memory of larger weights is not kept for the next session once they are copied. */
+const mostReusedBytes = 16 << 20;
+
 /** Computed weights of a session, one after another in one arena. */
 interface ComputedWeights {
-  readonly weights: readonly {
-    readonly name: string;
-    readonly bytes: Uint8Array;
-    readonly tensor: () => Tensor;
-  }[];
+  readonly weights: readonly (WeightBytes & { readonly tensor: () => Tensor })[];
   /** Returns the memory for reuse by the next session. */
   readonly release: () => void;
   readonly drop: () => void;
@@ -185,7 +188,10 @@ async function computeWeights(computed: readonly ComputedWeight[]): Promise<Comp
     for (const { name, dataType, shape, bytes: size, source } of computed) {
       const bytes = new Uint8Array(arena.buffer, start, size);
       await (typeof source === 'function' ? source(bytes) : fillFloats(source, bytes));
-      weights.push({ name, bytes, tensor: () => weightTensor(dataType, shape, bytes) });
+      weights.push({
+        ...{ name, dataType, shape, bytes },
+        tensor: () => weightTensor(dataType, shape, bytes),
+      });
       start += padded(size);
     }
     return { weights, release: arena.release, drop: arena.drop };

@@ -48,8 +48,14 @@ export function isFiniteState({ values }: HiddenState): boolean {
   );
 }
 
-/** Joins tensors of one shape along axis 0; a single one is not copied. */
-export function join(tensors: readonly Tensor[]): Tensor {
+/**
+ * Joins tensors of one shape along axis 0; a single one is not copied.
+ * @param allocate returns an array of this length for the result
+ */
+export function join(
+  tensors: readonly Tensor[],
+  allocate = (length: number): Float32Array => new Float32Array(length),
+): Tensor {
   const [first] = tensors;
   if (first === undefined) {
     throw new Error('nothing to join');
@@ -57,14 +63,18 @@ export function join(tensors: readonly Tensor[]): Tensor {
   if (tensors.length === 1) {
     return first;
   }
-  const parts = tensors.map(floatsIn);
-  const size = parts[0]?.length ?? 0;
-  const joined = new Float32Array(parts.length * size);
-  parts.forEach((part, i) => {
-    joined.set(part, i * size);
+  const size = first.size;
+  const target = allocate(tensors.length * size);
+  tensors.forEach((tensor, i) => {
+    target.set(floatsIn(tensor), i * size);
   });
   const [batch = 1, ...rest] = first.dims;
-  return new Tensor('float32', joined, [batch * tensors.length, ...rest]);
+  return new Tensor('float32', target, [batch * tensors.length, ...rest]);
+}
+
+/** A tensor in main memory with values of its own. */
+export function copyTensor({ type, data, dims }: Tensor): Tensor {
+  return new Tensor(type, (data as Tensor.DataType).slice() as Tensor.DataType, dims);
 }
 
 /** Some rows of one of a batch, as a view: tensor [batch, rows, …] as [1, end − start, …]. */

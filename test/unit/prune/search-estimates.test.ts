@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { StageProgress } from '../../../extension/core/jobs/job';
 import { unattended } from '../../../extension/core/jobs/job';
 import { TimeLeft } from '../../../extension/core/jobs/time-left';
+import type { Openings } from '../../../extension/core/runtime/session-pool';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
 import type { SearchSettings } from '../../../extension/core/prune/options';
 import type { SearchListener } from '../../../extension/core/prune/search-progress';
@@ -52,9 +53,16 @@ const traces = readdirSync(folder).map((file) => {
 /** Largest factor by which the remaining time may be off, and the seconds of work before it is judged. */
 const [mostError, enoughSeconds] = [1.5, 10];
 
-/** Replays the events of a search with its times, slowed down by a factor. */
-function replay(trace: Trace, slowdown: number): Estimates {
-  const estimates: [number, number | undefined][] = [];
+/** Progress of a search with the work and the sessions of a trace. */
+interface Replay {
+  readonly progress: SearchProgress;
+  readonly work: SearchWork;
+  readonly openings: Record<'model' | 'copy', Openings>;
+  readonly setTime: (seconds: number) => void;
+}
+
+/** @param estimates receives the estimate of each report */
+function startReplay(trace: Trace, estimates: [number, number | undefined][]): Replay {
   let time = 0;
   vi.spyOn(performance, 'now').mockImplementation(() => 1000 * time);
   const openings = {
@@ -94,9 +102,19 @@ function replay(trace: Trace, slowdown: number): Estimates {
       copy: trace.copy && executor('copy'),
     },
   );
+  const setTime = (seconds: number): void => {
+    time = seconds;
+  };
+  return { progress, work, openings, setTime };
+}
+
+/** Replays the events of a search with its times, slowed down by a factor. */
+function replay(trace: Trace, slowdown: number): Estimates {
+  const estimates: [number, number | undefined][] = [];
+  const { progress, work, openings, setTime } = startReplay(trace, estimates);
   let [model0, copy0] = [0, 0];
   for (const [call, argument, seconds, onModel, onCopy, ...opened] of trace.events) {
-    time = slowdown * seconds;
+    setTime(slowdown * seconds);
     work.addSublayers(onModel - model0);
     work.copy.addSublayers(onCopy - copy0);
     [model0, copy0] = [onModel, onCopy];
@@ -120,6 +138,10 @@ function errorAt(share: number, estimates: Estimates, total: number): number {
   return Math.max(estimate / truth, truth / estimate);
 }
 
+function missing(): never {
+  throw new Error('there is no trace');
+}
+
 describe('the remaining time of a search', () => {
   afterEach(() => {
     vi.restoreAllMocks();
@@ -134,5 +156,20 @@ describe('the remaining time of a search', () => {
         expect.soft(error, `at ${share}, ${slowdown} times slower`).toBeLessThanOrEqual(mostError);
       }
     }
+  });
+
+  it('measures the seconds of the model itself apart from those of its copy', () => {
+    const [trace] = traces.map(([, one]) => one);
+    const { progress, work, setTime } = startReplay(trace ?? missing(), []);
+    expect(progress.secondsPerEvaluation).toBeUndefined();
+    for (let i = 1; i <= 10; i++) {
+      setTime(4 * i - 1);
+      work.addSublayers(10);
+      progress.report(true);
+      setTime(4 * i);
+      work.copy.addSublayers(10);
+      progress.report(true);
+    }
+    expect(progress.secondsPerEvaluation).toBeCloseTo(0.3);
   });
 });

@@ -84,7 +84,7 @@ export class AdaptiveRounds {
   public readonly onFinal: FinalObserver = async (candidate, slice, state) => {
     if (slice.sequence === 0 && slice.from === 0) {
       const { states } = screeningSetup(this.plan.setup).executor;
-      this.finals.set(candidate.id, await states.toHost(state));
+      this.finals.set(candidate.id, await states.copyToHost(state));
     }
   };
 

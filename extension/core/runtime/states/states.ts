@@ -1,7 +1,7 @@
 import type { InferenceSession } from 'onnxruntime-node';
 import type { Step } from '../../models/layered-model';
 import { throwMissingInput, valuesAfter } from '../step-values';
-import { divide, floatsIn, floatTensor, isOnDevice, join, sliceRows } from '../tensors';
+import { copyTensor, divide, floatsIn, floatTensor, isOnDevice, join, sliceRows } from '../tensors';
 import type { HiddenState, Tensor, Tensors } from '../tensors';
 import { mostCopied } from './device-states';
 import type { DeviceStates } from './device-states';
@@ -13,12 +13,21 @@ export interface RowRange {
   readonly end: number;
 }
 
+/** Buffers of joined tensors that are kept: sublayers alternate with the head. */
+const mostFree = 2;
+/** Maximum size of a reused buffer relative to the tensor. */
+const mostSpare = 4;
+
 /**
  * Hidden states in main memory or on a device. A state stays there when it passes through a
  * sublayer. Whoever receives a state on a device owns it and must release it; in main memory, both
  * are no-ops.
  */
 export class States {
+  /** Buffers in main memory of tensors that are not joined any more, for the next ones. */
+  private free: Float32Array[] = [];
+  private readonly joined = new WeakMap<Tensor, Float32Array>();
+
   /** @param device absent if states are always in main memory */
   public constructor(private readonly device: DeviceStates | undefined) {}
 
@@ -46,9 +55,16 @@ export class States {
     this.letGo(...states.flatMap(({ values }) => Object.values(values)));
   }
 
-  /** Like {@link States.release}, for single tensors. */
+  /** Like {@link States.release}, for single tensors. Joined ones must not be used any more. */
   public letGo(...tensors: readonly Tensor[]): void {
-    tensors.forEach((tensor) => this.device?.release(tensor));
+    for (const tensor of tensors) {
+      const buffer = this.joined.get(tensor);
+      if (buffer !== undefined) {
+        this.joined.delete(tensor);
+        this.free = [buffer, ...this.free].slice(0, mostFree);
+      }
+      this.device?.release(tensor);
+    }
   }
 
   /** Takes ownership of outputs on the device; the caller holds a reference. */
@@ -66,6 +82,14 @@ export class States {
   public async toHost(state: HiddenState): Promise<HiddenState> {
     const { device } = this;
     return device === undefined ? state : mapped(state, async (tensor) => device.read(tensor));
+  }
+
+  /** A copy of the state in main memory. */
+  public async copyToHost(state: HiddenState): Promise<HiddenState> {
+    const { device } = this;
+    return mapped(state, async (tensor) =>
+      device !== undefined && isOnDevice(tensor) ? device.read(tensor) : copyTensor(tensor),
+    );
   }
 
   /** A copy of a float32 tensor in the same memory; on a device, the caller must release it. */
@@ -91,7 +115,7 @@ export class States {
     const tensors = states.map(({ values }) => values[name] ?? throwMissingInput(name));
     const { device } = this;
     if (device === undefined || !tensors.some(isOnDevice)) {
-      return join(
+      return this.joinOnHost(
         rows === undefined
           ? tensors
           : states.map(({ values }) => sliceRows(values, name, rows.start, rows.end)),
@@ -143,6 +167,25 @@ export class States {
   /** Before the sessions that made the buffers end. */
   public async dispose(): Promise<void> {
     await this.device?.dispose();
+  }
+
+  /** Joins tensors in a buffer that is reused once the result is let go. */
+  private joinOnHost(tensors: readonly Tensor[]): Tensor {
+    let buffer: Float32Array | undefined;
+    const joined = join(tensors, (size) => {
+      buffer = this.takeBuffer(size);
+      return buffer.subarray(0, size);
+    });
+    if (buffer !== undefined) {
+      this.joined.set(joined, buffer);
+    }
+    return joined;
+  }
+
+  private takeBuffer(size: number): Float32Array {
+    const known = this.free.find(({ length }) => length >= size && length <= mostSpare * size);
+    this.free = this.free.filter((one) => one !== known);
+    return known ?? new Float32Array(size);
   }
 
   private async divide(tensor: Tensor, before: readonly HiddenState[]): Promise<readonly Tensor[]> {
