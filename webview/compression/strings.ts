@@ -128,6 +128,8 @@ export const strings = {
   // Types of a GGUF file
   types: t('Types of this GGUF file'),
   typesNote: t('Computed for this file. Blocks and experts are removed in the heatmap.'),
+  requantizes: (type: string) =>
+    t('The weights are {0}. Every type quantizes them again, which adds to their loss.', type),
   type: t('Type'),
   sizeChange: t('Change'),
   loss: t('Loss'),
