@@ -274,6 +274,8 @@ export const strings = {
   savePlan: t('Save Plan'),
   savePlanTitle: t('Write the plan to a file, which you can edit'),
   applyPlan: t('Apply Plan…'),
+  makeSmaller: t('Make Smaller…'),
+  makeSmallerTitle: t('Write a new file of this size, check it and evaluate it'),
   applyPlanTitle: t('Write the compressed model that the plan describes'),
   forgetPlan: t('Discard Plan'),
   forgetPlanTitle: t('Show the methods again'),
