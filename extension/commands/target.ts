@@ -49,9 +49,9 @@ export async function chooseTarget(
   return uri === undefined ? undefined : resolveTarget(uri, services);
 }
 
-async function resolveTarget(uri: Uri, { documents }: Services): Promise<Target> {
+async function resolveTarget(uri: Uri, { documents, folders }: Services): Promise<Target> {
   assertReadable(uri, explainUnreadable);
-  const path = uri.fsPath;
+  const path = (folders.modelIn(uri) ?? uri).fsPath;
   if (isPlan(path)) {
     return { model: plannedModelPath(await documents.read('plan', path), path), plan: path };
   }

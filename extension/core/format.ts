@@ -26,10 +26,10 @@ export const formatSpeed = (perSecond: number): string =>
 export const formatPercent = (fraction: number): string =>
   `${(fraction * 100).toFixed(Math.abs(fraction) >= 0.0995 ? 0 : 1)}\u00a0%`;
 
-/** Relative change between two values: `+10 %`, `−24.6 %`, or `0 %` if it rounds to zero. */
+/** Relative change between two values: `+10 %`, `−24.6 %`, or `±0 %` if it rounds to zero. */
 export function formatChange(before: number, after: number): string {
   const size = formatPercent(Math.abs(1 - after / before));
-  return size.startsWith('0.0') ? '0\u00a0%' : `${after > before ? '+' : '−'}${size}`;
+  return size.startsWith('0.0') ? '±0\u00a0%' : `${after > before ? '+' : '−'}${size}`;
 }
 
 /** `40 s`, `4 min`, `2 h 5 min`. */

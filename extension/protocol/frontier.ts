@@ -7,6 +7,10 @@ export interface OfferedType {
   /** Title of a mix; undefined for a type. */
   readonly mix: Message | undefined;
   readonly bytes: number;
+  /** Bytes of the original's weight files. */
+  readonly originalBytes: number;
+  /** Quantization type of the original's weights, if every size quantizes them again. */
+  readonly requantizes: string | undefined;
   /** Typical loss of other models. */
   readonly loss: Message;
   /** Perplexity over the original's, if this model was written so before. */

@@ -187,7 +187,10 @@ function palette(conditions) {
   ];
 }
 
-const isModelFolder = 'resourcePath in espalier.modelFolders';
+const isModelFolder = any(
+  'resourcePath in espalier.modelFolders',
+  'resourcePath in espalier.modelFileFolders',
+);
 const isModelFile = any(
   '(resourceFilename == config.json && resourceDirname in espalier.modelFolders)',
   'resourceExtname == .safetensors',

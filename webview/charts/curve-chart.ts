@@ -159,6 +159,7 @@ export class CurveChart extends ThemedChart<ChartContent, 'line', ChartPoint[]> 
             ...{ x: x.getPixelForValue(at), y: y.getPixelForValue(value), name },
           }));
     });
+    const lines = this.drawnLines(chartArea, scales);
     ctx.save();
     ctx.font = `11px ${this.colors.fontFamily}`;
     ctx.fillStyle = this.colors.foreground;
@@ -166,10 +167,34 @@ export class CurveChart extends ThemedChart<ChartContent, 'line', ChartPoint[]> 
     const names = points.flatMap(({ x, y, name }) =>
       name === undefined ? [] : [{ x, y, name, width: ctx.measureText(name).width }],
     );
-    for (const [i, place] of placeNames(names, points, chartArea).entries()) {
+    for (const [i, place] of placeNames(names, points, chartArea, lines).entries()) {
       if (place !== undefined) ctx.fillText(names[i]?.name ?? '', place.left, place.top);
     }
     ctx.restore();
+  }
+
+  /** Lines of the series and of the selection, in pixels. */
+  private drawnLines({ top, bottom }: Plot['chartArea'], scales: Plot['scales']) {
+    const { x } = scales;
+    const { series = [], selection } = this.content ?? {};
+    if (x === undefined) return [];
+    const curves = series
+      .filter(({ pointsOnly }) => pointsOnly !== true)
+      .map(({ points, axis }) =>
+        points
+          .map(({ x: at, y: value }) => ({
+            x: x.getPixelForValue(at),
+            y: scales[axis]?.getPixelForValue(value) ?? Number.NaN,
+          }))
+          .filter(({ y }) => Number.isFinite(y)),
+      );
+    if (selection === undefined) return curves;
+    const left = x.getPixelForValue(selection.x);
+    const rule = [
+      { x: left, y: top },
+      { x: left, y: bottom },
+    ];
+    return [...curves, rule];
   }
 
   /** A line with two ends through each point whose spread is known. */

@@ -42,28 +42,52 @@ export function Budget({ panel, frame: { table }, asked }: BudgetProps): VNode {
       ) : (
         <>
           <Prediction plan={asked.plan} />
-          <div class="actions">
-            <Button
-              primary
-              label={strings.applyPlan}
-              title={strings.applyPlanTitle}
-              reason={against ?? reason}
-              onClick={() => {
-                ask(panel.run.apply);
-              }}
-            />
-            <Button
-              label={strings.measurePlan}
-              title={strings.measurePlanTitle}
-              reason={against ?? reason}
-              onClick={() => {
-                ask(panel.run.plan);
-              }}
-            />
-          </div>
+          {panel.get('canPlan') ? (
+            <div class="actions">
+              <Button
+                primary
+                label={strings.applyPlan}
+                title={strings.applyPlanTitle}
+                reason={against ?? reason}
+                onClick={() => {
+                  ask(panel.run.apply);
+                }}
+              />
+              <Button
+                label={strings.measurePlan}
+                title={strings.measurePlanTitle}
+                reason={against ?? reason}
+                onClick={() => {
+                  ask(panel.run.plan);
+                }}
+              />
+            </div>
+          ) : (
+            <MakeSmaller panel={panel} asked={asked} />
+          )}
         </>
       )}
     </Section>
+  );
+}
+
+/** Button for a model whose types are chosen when it is made: a GGUF file. */
+function MakeSmaller({ panel, asked }: Pick<BudgetProps, 'panel' | 'asked'>): VNode {
+  const [size] = (asked.choice?.limits ?? []).flatMap((limit) =>
+    limit.unit === 'bytes' && 'ratio' in limit ? [`${Math.round(100 * limit.ratio)}%`] : [],
+  );
+  return (
+    <div class="actions">
+      <Button
+        primary
+        label={strings.makeSmaller}
+        title={strings.makeSmallerTitle}
+        reason={size === undefined ? strings.reasonNothing : asked.plan?.error}
+        onClick={() => {
+          if (size !== undefined) panel.run.makeSmaller(size);
+        }}
+      />
+    </div>
   );
 }
 

@@ -7,6 +7,7 @@ import type {
   PredictedPlan,
   ScoredFront,
 } from '../../extension/protocol/compression';
+import type { OfferedType } from '../../extension/protocol/frontier';
 import { byteStep } from '../charts/byte-step';
 import type { ChartSeries } from '../charts/curve-chart';
 import { Button } from '../components/controls';
@@ -75,11 +76,7 @@ function Points(props: FrontProps & { readonly survey: BudgetSurvey }): VNode {
       ...survey.points.map(planPoint),
       ...madePoints(unit, made, table),
       ...(unit === 'bytes'
-        ? [
-            ...settingPoints(table),
-            ...typePoints(types, table.metric, table.original),
-            ...prunedPoints(pruned, table.original),
-          ]
+        ? [...uniformPoints(table, types), ...prunedPoints(pruned, table.original)]
         : []),
     ],
     [survey, made, table, types, pruned],
@@ -141,6 +138,18 @@ function Points(props: FrontProps & { readonly survey: BudgetSurvey }): VNode {
       />
     </>
   );
+}
+
+/** Models of one setting or named type. A type that was measured layer by layer is not predicted by other models, too. */
+function uniformPoints(
+  table: PlannedFrame['table'],
+  types: readonly OfferedType[],
+): FrontierPoint[] {
+  const settings = settingPoints(table);
+  const named = typePoints(types, table.metric, table.original);
+  const isKnown = ({ name, isMeasured }: FrontierPoint): boolean =>
+    isMeasured || settings.every((setting) => setting.name !== name);
+  return [...settings, ...named.filter(isKnown)];
 }
 
 interface Target {

@@ -37,7 +37,7 @@ export function Header({ panel }: { readonly panel: CompressionPanel }): VNode {
               onClick={run.resume}
             />
           )}
-          {!resumes && table !== undefined && (
+          {!resumes && !isGguf && table !== undefined && (
             <Button
               label={strings.profileAgain}
               title={strings.profileTitle}

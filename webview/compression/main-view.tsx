@@ -76,7 +76,6 @@ export function Main({ panel }: { readonly panel: CompressionPanel }): VNode {
         onShowLog={panel.run.showLog}
         announce={panel.announce}
       />
-      {!canPlan && <Types panel={panel} types={panel.get('types')} />}
       {table === undefined && canPlan && !isActive && !resumesMeasuring(job) && (
         <EmptyState
           id="empty-title"
@@ -90,6 +89,9 @@ export function Main({ panel }: { readonly panel: CompressionPanel }): VNode {
         />
       )}
       {planning}
+      {!canPlan && (
+        <Types panel={panel} types={panel.get('types')} hasChart={table === undefined} />
+      )}
     </div>
   );
 }

@@ -128,6 +128,8 @@ export const strings = {
   // Types of a GGUF file
   types: t('Types of this GGUF file'),
   typesNote: t('Computed for this file. Blocks and experts are removed in the heatmap.'),
+  requantizes: (type: string) =>
+    t('The weights are {0}. Every type quantizes them again, which adds to their loss.', type),
   type: t('Type'),
   sizeChange: t('Change'),
   loss: t('Loss'),
@@ -272,6 +274,8 @@ export const strings = {
   savePlan: t('Save Plan'),
   savePlanTitle: t('Write the plan to a file, which you can edit'),
   applyPlan: t('Apply Plan…'),
+  makeSmaller: t('Make Smaller…'),
+  makeSmallerTitle: t('Write a new file of this size, check it and evaluate it'),
   applyPlanTitle: t('Write the compressed model that the plan describes'),
   forgetPlan: t('Discard Plan'),
   forgetPlanTitle: t('Show the methods again'),

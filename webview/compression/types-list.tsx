@@ -17,6 +17,8 @@ import { strings } from './strings';
 interface TypesProps {
   readonly panel: CompressionPanel;
   readonly types: readonly OfferedType[];
+  /** False if another chart shows the types. */
+  readonly hasChart: boolean;
 }
 
 /** Published and measured losses of types are KL divergences. */
@@ -24,12 +26,16 @@ const lossMetric = 'kl';
 const titles = { x: strings.size, y: frontier.loss(lossMetric), y2: '' };
 
 /** Types that a GGUF file can be written in, with size and loss. */
-export function Types({ panel, types }: TypesProps): VNode {
-  const { bytes } = panel.get('model');
+export function Types({ panel, types, hasChart }: TypesProps): VNode {
   const points = useMemo(() => typePoints(types, lossMetric, 0), [types]);
+  const [first] = types;
+  const bytes = first?.originalBytes ?? panel.get('model').bytes;
   return (
     <Section id="types-title" title={strings.types} note={strings.typesNote}>
-      {points.length > 0 && (
+      {first?.requantizes !== undefined && (
+        <p class="muted">{strings.requantizes(first.requantizes)}</p>
+      )}
+      {hasChart && points.length > 0 && (
         <Frontier
           points={points}
           titles={titles}

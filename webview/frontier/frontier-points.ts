@@ -1,7 +1,7 @@
 import type { KnownLoss, OfferedType, PrunedSize } from '../../extension/protocol/frontier';
 import { formatChange } from '../../extension/core/format';
 import { formatDistance } from '../format';
-import { listed } from '../translate';
+import { listed, tell } from '../translate';
 import { strings } from './strings';
 import type { PointKind } from './strings';
 
@@ -44,21 +44,24 @@ export function lossIn(
   }
 }
 
-/** Types whose loss is known. The best mixes are plans and have no points of their own. */
+/** Types whose loss is known, and best mixes that were made. Other mixes are plans and have no points of their own. */
 export function typePoints(
   types: readonly OfferedType[],
   metric: string,
   original: number,
 ): FrontierPoint[] {
-  return types.flatMap(({ size: name, mix, bytes: size, known, isForbidden }) => {
+  return types.flatMap(({ size: name, mix, bytes: size, known, isForbidden }): FrontierPoint[] => {
     const loss = known && lossIn(metric, known, original);
-    return mix !== undefined ||
-      isForbidden ||
-      known === undefined ||
-      loss === undefined ||
-      loss <= 0
-      ? []
-      : [{ kind: 'type', name, size, loss, isMeasured: known.isMeasured, note: lossNote(known) }];
+    if (isForbidden || known === undefined || loss === undefined || loss <= 0) {
+      return [];
+    }
+    const { isMeasured } = known;
+    const point = { size, loss, isMeasured, note: lossNote(known) };
+    return mix === undefined
+      ? [{ kind: 'type', name, ...point }]
+      : isMeasured
+        ? [{ kind: 'made', name: tell(mix), ...point }]
+        : [];
   });
 }
 

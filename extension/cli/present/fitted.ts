@@ -11,7 +11,7 @@ import {
 } from '../../core/format';
 import { inEnglish } from '../../core/message';
 import { isFitted } from '../../core/operations/fit-model';
-import type { FitResult, FittedModel } from '../../core/operations/fit-model';
+import type { FitResult, FittedModel, PredictedSpeed } from '../../core/operations/fit-model';
 import { perplexityChange } from '../../core/operations/outcomes';
 import type { OfferedSize, OfferedSizes, TypeRounding } from '../../core/operations/size-choices';
 import { describeMarks, lossWords, requantizesAlways } from '../../core/pipelines/size-choices';
@@ -94,7 +94,7 @@ function printFitted(terminal: Terminal, result: FittedModel): void {
         ? 'predicted from types timed in llama.cpp'
         : `estimate by memory bandwidth${speed.machine === undefined ? '' : ` of ${speed.machine}`}`;
     terminal.print(
-      `Decode: ${formatSpeed(speed.before)} → ${formatSpeed(speed.after)} tokens/s, at least ${formatSpeed(speed.asked)} asked${speed.after < speed.asked ? ' and not reached' : ''} (${source})`,
+      `Decode: ${formatSpeed(speed.before)} → ${formatSpeed(speed.after)} tokens/s${askedText(speed)} (${source})`,
     );
   }
   if (evaluation?.against !== undefined) {
@@ -131,6 +131,14 @@ function printFitted(terminal: Terminal, result: FittedModel): void {
   }
   terminal.print(result.path);
   printVerdict(terminal, result.verdict);
+}
+
+/** The speed that was asked for, or how to measure the speed. */
+function askedText({ asked, after, machine }: PredictedSpeed): string {
+  if (asked !== undefined) {
+    return `, at least ${formatSpeed(asked)} asked${after < asked ? ' and not reached' : ''}`;
+  }
+  return machine === undefined ? '; espalier install-llama measures it' : '';
 }
 
 /** `Q5_K 61 %, Q6_K 30 %, F32 9 %` */

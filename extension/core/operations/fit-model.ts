@@ -55,6 +55,7 @@ import type { TargetSize } from '../pipelines/size-choices';
 import { planFor, plannedChanges } from '../plans/plan';
 import type { Plan } from '../plans/plan';
 import { resolveDevice } from '../runtime/devices';
+import { installedLlama } from '../runtime/llama/installation';
 import { planProblem } from '../tensornet/budget/plan-under-budget';
 import { estimateUnmeasured } from '../tensornet/sensitivity/estimate-unmeasured';
 import type {
@@ -120,7 +121,8 @@ interface PlannedMix {
 
 /** Decode speeds by the times of types. */
 export interface PredictedSpeed {
-  readonly asked: number;
+  /** Minimum speed that was asked for; absent if none was. */
+  readonly asked?: number;
   readonly before: number;
   readonly after: number;
   /** `llama.cpp` if types were timed in it on this machine, `bandwidth` for an estimate. */
@@ -139,7 +141,7 @@ export interface FittedModel extends PruneResult {
   readonly requantized?: string;
   /** Bytes of weights, keys, values and buffers at a context. */
   readonly memory: { readonly context: number; readonly before: number; readonly after: number };
-  /** Predicted decode speed in tokens/s, if requested. */
+  /** Predicted decode speed in tokens/s, if requested or if llama.cpp isn't installed to measure it. */
   readonly speed?: PredictedSpeed;
   /** Bytes of tensors by their type. */
   readonly types: Readonly<Record<string, number>>;
@@ -148,6 +150,8 @@ export interface FittedModel extends PruneResult {
   readonly rounding?: TypeRounding;
   /** On held-out text, against the original; absent if that can't be measured. */
   readonly evaluation?: EvaluationResult;
+  /** Reason why it wasn't evaluated. */
+  readonly unevaluated?: Message;
   readonly verdict?: Verdict;
   /** Commands that run it. */
   readonly commands: readonly RunCommand[];
@@ -397,11 +401,14 @@ async function fit(
     const file = result.files.find(({ name }) => /\.(?:gguf|onnx)$/i.test(name))?.name;
     const path = file === undefined ? result.path : join(result.path, file);
     const changed = await context.environment.open(path);
-    const { evaluation, verdict } = await phases.run('evaluate', context, async (inner) =>
-      evaluate(
-        { request, model, changed, text, limits, result },
-        { ...inner, environment: context.environment },
-      ),
+    const { evaluation, unevaluated, verdict } = await phases.run(
+      'evaluate',
+      context,
+      async (inner) =>
+        evaluate(
+          { request, model, changed, text, limits, result },
+          { ...inner, environment: context.environment },
+        ),
     );
     const tokens = fitContext(model, request);
     const requantized = quantizedType(model.summary);
@@ -409,6 +416,12 @@ async function fit(
     if (!isMix || written.mix !== undefined) {
       await rememberFit(request, model, runtime, evaluation);
     }
+    const speeds =
+      decoding !== undefined
+        ? decodeSpeeds(decoding, model, changed, machine)
+        : runtime === 'llama.cpp' && model.capabilities.generate.able
+          ? await unmeasuredSpeeds(model, changed, machine, context)
+          : undefined;
     return {
       ...result,
       ...{ model: path, runtime, size: describeTargets(request) },
@@ -418,10 +431,11 @@ async function fit(
         before: totalMemory(runtimeMemory(model, runtime, tokens)),
         after: totalMemory(runtimeMemory(changed, runtime, tokens)),
       },
-      ...(decoding === undefined ? {} : { speed: decodeSpeeds(decoding, model, changed, machine) }),
+      ...(speeds === undefined ? {} : { speed: speeds }),
       types: changed.summary.dtypes,
       ...documents,
       ...(evaluation === undefined ? {} : { evaluation }),
+      ...(unevaluated === undefined ? {} : { unevaluated }),
       ...(verdict === undefined ? {} : { verdict }),
       commands: runCommands(runtime, path, tokens),
     };
@@ -452,18 +466,32 @@ async function rememberFit(
 
 /** Estimated decode speeds before and after, in tokens per second. */
 function decodeSpeeds(
-  { asked, costs }: AskedSpeed,
+  { asked, costs }: Pick<AskedSpeed, 'costs'> & Partial<AskedSpeed>,
   model: OpenedModel,
   changed: OpenedModel,
   machine: SizedRequest['machine'],
-): NonNullable<FittedModel['speed']> {
+): PredictedSpeed {
   return {
-    asked,
+    ...(asked === undefined ? {} : { asked }),
     before: 1000 / originalDecodeMs(model, costs),
     after: 1000 / originalDecodeMs(changed, costs),
     source: costs.source,
     ...(machine === undefined ? {} : { machine }),
   };
+}
+
+/** Estimated decode speeds, if llama.cpp isn't installed to measure them or another machine was named. */
+async function unmeasuredSpeeds(
+  model: OpenedModel,
+  changed: OpenedModel,
+  machine: SizedRequest['machine'],
+  context: OperationContext<SensitivityEvent>,
+): Promise<PredictedSpeed | undefined> {
+  if (machine === undefined && (await installedLlama()) !== undefined) {
+    return undefined;
+  }
+  const costs = await decodeCosts(model, machine, context.environment, quiet(context));
+  return decodeSpeeds({ costs }, model, changed, machine);
 }
 
 /** Journal entry of a model that was written but not evaluated. */
@@ -930,8 +958,9 @@ interface Evaluating {
 async function evaluate(
   { request, model, changed, text, limits, result }: Evaluating,
   context: OperationContext<SensitivityEvent>,
-): Promise<Pick<FittedModel, 'evaluation' | 'verdict'>> {
+): Promise<Pick<FittedModel, 'evaluation' | 'unevaluated' | 'verdict'>> {
   const options = runOptions(request);
+  const reasons: Message[] = [];
   const inner = { ...context, emit: () => undefined };
   const attempt = async <T>(measure: () => Promise<T>): Promise<T | undefined> => {
     try {
@@ -941,6 +970,7 @@ async function evaluate(
         throw error;
       }
       context.warn(say`Wrote ${basename(result.path)}, but it was not evaluated: ${error.problem}`);
+      reasons.push(error.problem);
       return undefined;
     }
   };
@@ -960,7 +990,11 @@ async function evaluate(
       return addLlamaSpeeds(result, { model: changed, against: model, memoryBytes }, inner);
     }),
   );
-  const found = evaluation === undefined ? {} : { evaluation };
+  const [unevaluated] = reasons;
+  const found = {
+    ...(evaluation === undefined ? {} : { evaluation }),
+    ...(unevaluated === undefined ? {} : { unevaluated }),
+  };
   if (limits.length === 0) {
     return found;
   }

@@ -6,6 +6,7 @@ import type { OutputFormat } from '../export/output-formats';
 import { writeSource } from '../export/write-source';
 import type { OpenedModel } from '../models/opened-model';
 import { say } from '../message';
+import { listLayers } from './compression/layer-choices';
 import { UserError } from '../user-error';
 
 /** Runtimes that can be requested. */
@@ -58,6 +59,16 @@ export interface RuntimeOutput {
  * @throws UserError if the model can't be written in it.
  */
 export async function runtimeOutput(opened: OpenedModel, runtime: Runtime): Promise<RuntimeOutput> {
+  if (runtime === 'transformers' && hasExpertLayers(opened)) {
+    throw new UserError(
+      'experts-not-expressible',
+      say`transformers keeps all experts of an MoE layer in one tensor, which Espalier can't quantize.`,
+      {
+        ...{ file: opened.path, field: 'for' },
+        remedy: say`Choose ${(await loadableBy(opened)).join(' or ')}.`,
+      },
+    );
+  }
   const source = writeSource(opened);
   const changes = checkChanges(source.model.summary, []);
   try {
@@ -75,7 +86,11 @@ export async function runtimeOutput(opened: OpenedModel, runtime: Runtime): Prom
   }
 }
 
-/** Runtimes that can load the unchanged model in some output format. */
+/** True if experts are linear layers of their own. */
+const hasExpertLayers = ({ model }: OpenedModel): boolean =>
+  listLayers(model).some(({ expert }) => expert !== undefined);
+
+/** Runtimes that can load the model when it is quantized. */
 export async function loadableBy(opened: OpenedModel): Promise<Runtime[]> {
   const source = writeSource(opened);
   const changes = checkChanges(source.model.summary, []);
@@ -90,7 +105,7 @@ export async function loadableBy(opened: OpenedModel): Promise<Runtime[]> {
         throw error;
       },
     );
-    if (able) {
+    if (able && !(runtime === 'transformers' && hasExpertLayers(opened))) {
       found.push(runtime as Runtime);
     }
   }

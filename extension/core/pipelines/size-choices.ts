@@ -250,7 +250,7 @@ function describeMark(
 ): Message {
   switch (mark) {
     case 'larger':
-      return say`larger than the model`;
+      return say`not smaller than the model`;
     case 'out of reach':
       return say`out of reach: at least ${formatBytes(leastBytes)}`;
     case 'requantizes':

@@ -14,6 +14,29 @@ export const modelFolder = (path: string): string => (isModelFile(path) ? dirnam
 export const modelStem = (path: string): string =>
   isModelFile(path) ? join(dirname(path), basename(path, extname(path))) : path;
 
+/**
+ * Folders of models that are a single file, if it is the only model of its folder: such a folder opens as that model.
+ * @param models paths of all models, with forward slashes
+ */
+export function soleFolders(models: readonly string[]): ReadonlyMap<string, string> {
+  const counts = new Map<string, number>();
+  for (const folder of models.map(parentOrSelf)) {
+    counts.set(folder, (counts.get(folder) ?? 0) + 1);
+  }
+  return new Map(
+    models.filter(isModelFile).flatMap((path) => {
+      const folder = parentFolder(path);
+      return counts.get(folder) === 1 ? [[path, folder] as const] : [];
+    }),
+  );
+}
+
+/** Folder of a path with forward slashes. */
+const parentFolder = (path: string): string => path.slice(0, path.lastIndexOf('/'));
+
+/** The model itself if it is a folder, otherwise the folder of its file. */
+const parentOrSelf = (model: string): string => (isModelFile(model) ? parentFolder(model) : model);
+
 /** Models found among weight files: folders, and single-file models. */
 export interface ModelPlaces {
   /** Folders with .safetensors files; those with a config.json are models. */
@@ -27,7 +50,6 @@ export interface ModelPlaces {
  * graph modules (.gssnn.json), which are its results.
  */
 export function modelPlaces(paths: readonly string[]): ModelPlaces {
-  const parentFolder = (path: string): string => path.slice(0, path.lastIndexOf('/'));
   const folders = new Set(paths.filter((path) => /\.safetensors$/i.test(path)).map(parentFolder));
   const evolutions = new Set(
     paths.filter((path) => path.endsWith('.gssnn.json')).map(parentFolder),

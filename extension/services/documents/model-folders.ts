@@ -1,11 +1,13 @@
 import { posix } from 'node:path';
 import { commands, Disposable, EventEmitter, FileType, workspace } from 'vscode';
 import type { Event, Uri } from 'vscode';
-import { modelPlaces } from './model-file';
+import { modelPlaces, soleFolders } from './model-file';
 import { Throttle } from '../throttle';
 
 /** Context key that the menus test: paths of the models. */
 const contextKey = 'espalier.modelFolders';
+/** Context key that the menus test: paths of folders that open as the model file in them. */
+const fileFoldersKey = 'espalier.modelFileFolders';
 const mostFiles = 5000;
 const weightFiles = '**/*.{safetensors,gguf,onnx}';
 /** Weight files, and logs that mark adjacent weight files as results. */
@@ -20,6 +22,8 @@ export class ModelFolders implements Disposable {
   readonly #refresh = new Throttle(() => void this.refresh(), 1000);
   readonly #disposable: Disposable;
   #folders: readonly Uri[] = [];
+  /** By path of the model. */
+  #fileFolders: ReadonlyMap<string, Uri> = new Map();
   #scan: Promise<void> | undefined;
 
   public readonly onDidChange: Event<void> = this.#changed.event;
@@ -64,6 +68,16 @@ export class ModelFolders implements Disposable {
     return this.#folders;
   }
 
+  /** The folder that opens as a model file, if there is no other model in it. */
+  public fileFolder(model: Uri): Uri | undefined {
+    return this.#fileFolders.get(model.path);
+  }
+
+  /** The model file that a folder opens as. */
+  public modelIn(folder: Uri): Uri | undefined {
+    return this.#folders.find((model) => this.fileFolder(model)?.path === folder.path);
+  }
+
   /** The models, once the first scan is done. */
   public async known(): Promise<readonly Uri[]> {
     await (this.#scan ?? this.refresh());
@@ -88,13 +102,27 @@ export class ModelFolders implements Disposable {
     }
     const found = await Promise.all([...byRoot.values()].map(modelsAmong));
     this.#folders = found.flat().sort((a, b) => a.path.localeCompare(b.path));
-    // `resourcePath` is a file-system path, or a URI path if the host is remote.
-    await commands.executeCommand('setContext', contextKey, [
-      ...new Set(this.#folders.flatMap((folder) => [folder.fsPath, folder.path])),
-    ]);
+    const folders = soleFolders(this.#folders.map(({ path }) => path));
+    this.#fileFolders = new Map(
+      this.#folders.flatMap((model) => {
+        const path = folders.get(model.path);
+        return path === undefined ? [] : [[model.path, model.with({ path })] as const];
+      }),
+    );
+    await commands.executeCommand('setContext', contextKey, menuPaths(this.#folders));
+    await commands.executeCommand(
+      'setContext',
+      fileFoldersKey,
+      menuPaths([...this.#fileFolders.values()]),
+    );
     this.#changed.fire();
   }
 }
+
+/** Paths that menus compare with `resourcePath`: a file-system path, or a URI path if the host is remote. */
+export const menuPaths = (uris: readonly Uri[]): string[] => [
+  ...new Set(uris.flatMap(({ fsPath, path }) => [fsPath, path])),
+];
 
 /** Models among files of one file system. */
 async function modelsAmong(weights: readonly Uri[]): Promise<Uri[]> {

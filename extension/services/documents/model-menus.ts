@@ -3,6 +3,7 @@ import type { Uri } from 'vscode';
 import { Throttle } from '../throttle';
 import { listMenuWords, pathsWithout } from './model-context';
 import type { MenuWord } from './model-context';
+import { menuPaths } from './model-folders';
 import type { ModelFolders } from './model-folders';
 import type { OpenModels } from './open-models';
 
@@ -85,10 +86,9 @@ export class ModelMenus implements Disposable {
   }
 
   async #tell(models: readonly Uri[]): Promise<void> {
-    const known = models.map(({ fsPath, path }) => ({
-      // `resourcePath` is the path of the file system, or of the URI if the host is remote.
-      paths: [...new Set([fsPath, path])],
-      words: this.#known.get(fsPath),
+    const known = models.map((model) => ({
+      paths: menuPaths([model, this.#folders.fileFolder(model) ?? model]),
+      words: this.#known.get(model.fsPath),
     }));
     for (const [key, paths] of Object.entries(pathsWithout(known))) {
       await commands.executeCommand('setContext', key, paths);

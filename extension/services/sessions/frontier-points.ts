@@ -1,7 +1,13 @@
 import type { OfferedSizes } from '../../core/operations/size-choices';
 import { unitsMeant } from '../../core/models/units';
 import type { ModelSummary } from '../../core/models/model-summary';
-import { describeMarks, isPossible, lossWords, mixTitle } from '../../core/pipelines/size-choices';
+import {
+  describeMarks,
+  isPossible,
+  lossWords,
+  mixTitle,
+  requantizesAlways,
+} from '../../core/pipelines/size-choices';
 import type { Round } from '../../core/prune/layer-profile';
 import type { OfferedType, PrunedSize } from '../../protocol/frontier';
 import type { OpenModels } from '../documents/open-models';
@@ -37,6 +43,7 @@ const publishedLosses: Readonly<Partial<Record<string, PublishedLoss>>> = {
 };
 
 export function offeredTypes(sizes: OfferedSizes): OfferedType[] {
+  const requantizes = requantizesAlways(sizes) ? sizes.quantized : undefined;
   return sizes.choices.map((choice) => {
     const { size, kind, bytes, measured, seconds } = choice;
     const published = publishedLosses[size];
@@ -51,7 +58,8 @@ export function offeredTypes(sizes: OfferedSizes): OfferedType[] {
     return {
       ...{ size, mix: kind === 'mix' ? mixTitle(size) : undefined, bytes, seconds, known },
       ...{ loss: lossWords[choice.loss], perplexityRatio: measured?.perplexityRatio },
-      marks: describeMarks(choice, sizes, false),
+      ...{ originalBytes: sizes.bytes, requantizes },
+      marks: describeMarks(choice, sizes, true),
       isForbidden: !isPossible(choice),
     };
   });

@@ -181,7 +181,7 @@ describe('the sizes of a model', () => {
       describeMarks({ marks: marks.get(size) ?? [] }, sizes, isListed);
     expect(words('Q4_K_M', true)).toBeUndefined();
     expect(inEnglish(words('Q4_K_M', false) ?? verbatim(''))).toBe('requantizes Q8_0');
-    expect(inEnglish(words('Q8_0', true) ?? verbatim(''))).toBe('larger than the model');
+    expect(inEnglish(words('Q8_0', true) ?? verbatim(''))).toBe('not smaller than the model');
   });
 
   it('of a GGUF file are for llama.cpp only', async () => {

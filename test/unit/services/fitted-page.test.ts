@@ -1,4 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
+import { say } from '../../../extension/core/message';
 import type { FittedModel } from '../../../extension/core/operations/fit-model';
 import { fittedPage } from '../../../extension/services/reports/pages/fitted-page';
 
@@ -34,7 +35,18 @@ describe('the report of a smaller model', () => {
     expect(tiles(phone).map(({ note }) => note)).toContain(
       'requested at least 20.0, from the memory bandwidth of Phone with 8 GB',
     );
+    const unasked = { before: 11.4, after: 23.1, source: 'bandwidth' } as const;
+    expect(tiles(unasked).map(({ note }) => note)).toContain(
+      'from the memory bandwidth; to measure it, run Espalier: Install llama.cpp',
+    );
     expect(tiles(undefined).map(({ name }) => name)).not.toContain('Predicted decode');
+  });
+
+  it('reports why the model was not evaluated', () => {
+    expect(pageOf({ unevaluated: say`The model has no tokenizer.json.` }).notices).toEqual([
+      'It was not evaluated: The model has no tokenizer.json.',
+    ]);
+    expect(pageOf({}).notices).toEqual([]);
   });
 
   it('reports a predicted speed below the requested one', () => {

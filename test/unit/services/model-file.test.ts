@@ -6,7 +6,11 @@ import {
   defaultPlanPath,
   defaultProfilePath,
 } from '../../../extension/services/documents/documents';
-import { isModelFile, modelPlaces } from '../../../extension/services/documents/model-file';
+import {
+  isModelFile,
+  modelPlaces,
+  soleFolders,
+} from '../../../extension/services/documents/model-file';
 import { ggufFixture } from '../gguf-fixtures';
 import { onnxFixture } from '../onnx-fixtures';
 import { inEnglish } from '../../../extension/core/message';
@@ -36,6 +40,21 @@ describe('a model in one file', () => {
       folders: ['/w/b'],
       files: ['/w/a.gguf', '/w/b/b.gguf', '/w/c/onnx/model.onnx'],
     });
+  });
+
+  it('stands for its folder if no other model is there', () => {
+    const models = [
+      '/w/a.gguf',
+      '/w/b',
+      '/w/b/b.gguf',
+      '/w/c/model.onnx',
+      '/w/d/1.onnx',
+      '/w/d/2.onnx',
+    ];
+    expect([...soleFolders(models)]).toEqual([
+      ['/w/a.gguf', '/w'],
+      ['/w/c/model.onnx', '/w/c'],
+    ]);
   });
 
   it('shows the effect of a removal, or why it is impossible', async () => {

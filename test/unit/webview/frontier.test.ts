@@ -31,8 +31,23 @@ describe('names of points', () => {
     expect(placeNames([{ x: 100, y: 50, width: 30 }], crowd, area)).toEqual([undefined]);
   });
 
-  it('stay in the plot', () => {
+  it('stay in the plot, except above a point at its top', () => {
     expect(placeNames([{ x: 198, y: 98, width: 30 }], [], area)).toEqual([{ left: 170, top: 85 }]);
+    expect(placeNames([{ x: 50, y: 0, width: 30 }], [], area)).toEqual([{ left: 59, top: 0 }]);
+  });
+
+  it('are not crossed by a line if there is another place', () => {
+    const point = { x: 50, y: 50, width: 30 };
+    const rule = [
+      { x: 65, y: 0 },
+      { x: 65, y: 100 },
+    ];
+    expect(placeNames([point], [point], area, [rule])).toEqual([{ left: 11, top: 50 }]);
+    const everywhere = Array.from({ length: 21 }, (_, i) => [
+      { x: 0, y: 5 * i },
+      { x: 200, y: 5 * i },
+    ]);
+    expect(placeNames([point], [point], area, everywhere)).toEqual([{ left: 59, top: 50 }]);
   });
 });
 
@@ -48,7 +63,8 @@ describe('the chart of size against loss', () => {
   it('draws types with a known loss that can be chosen', () => {
     const type = (size: string, changes: Partial<OfferedType> = {}): OfferedType => ({
       ...{ size, mix: undefined, bytes: 10, loss: verbatim(''), perplexityRatio: undefined, known },
-      ...{ seconds: 1, marks: undefined, isForbidden: false, ...changes },
+      ...{ seconds: 1, marks: undefined, isForbidden: false, originalBytes: 20 },
+      ...{ requantizes: undefined, ...changes },
     });
     const types = [
       type('50%', { mix: verbatim('') }),
@@ -56,12 +72,14 @@ describe('the chart of size against loss', () => {
       type('Q8_0', { isForbidden: true }),
       type('Q6_K'),
       type('Q4_K_M', { known: { ...known, isMeasured: true } }),
+      type('75%', { mix: verbatim('75 %'), known: { ...known, isMeasured: true } }),
     ];
-    expect(
-      typePoints(types, 'js', 0).map(({ name, isMeasured, note }) => [name, isMeasured, note]),
-    ).toEqual([
+    const points = typePoints(types, 'js', 0);
+    expect(points.map(({ kind }) => kind)).toEqual(['type', 'type', 'made']);
+    expect(points.map(({ name, isMeasured, note }) => [name, isMeasured, note])).toEqual([
       ['Q6_K', false, 'KL divergence 0.04, perplexity +10\u00a0% published for Llama 3 8B'],
       ['Q4_K_M', true, 'KL divergence 0.04, perplexity +10\u00a0% on held-out text'],
+      ['75 %', true, 'KL divergence 0.04, perplexity +10\u00a0% on held-out text'],
     ]);
   });
 

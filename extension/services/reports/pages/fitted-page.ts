@@ -17,7 +17,7 @@ import type { PageContent } from '../page';
 
 /** Report of a model that was made smaller. */
 export function fittedPage(result: FittedModel): PageContent {
-  const { path, runtime, requantized, evaluation, memory, speed } = result;
+  const { path, runtime, requantized, evaluation, unevaluated, memory, speed } = result;
   return {
     title: basename(path),
     tooltip: path,
@@ -31,9 +31,9 @@ export function fittedPage(result: FittedModel): PageContent {
               requantized,
             ),
           ]),
-      ...(evaluation === undefined
-        ? [l10n.t('It was not evaluated: the model reads no text, or it could not run.')]
-        : []),
+      ...(unevaluated === undefined
+        ? []
+        : [l10n.t('It was not evaluated: {0}', localise(unevaluated))]),
     ],
     sections: [
       {
@@ -64,7 +64,7 @@ export function fittedPage(result: FittedModel): PageContent {
   };
 }
 
-/** Requested decode speed, and the predicted one. */
+/** Predicted decode speed, with the requested one if there was. */
 function predictedSpeedTile({ asked, before, after, source, machine }: PredictedSpeed): ReportTile {
   const basis =
     source === 'llama.cpp'
@@ -76,9 +76,13 @@ function predictedSpeedTile({ asked, before, after, source, machine }: Predicted
     name: l10n.t('Predicted decode'),
     value: l10n.t('{0} tokens/s', `${formatSpeed(before)} → ${formatSpeed(after)}`),
     note:
-      after < asked
-        ? l10n.t('below the requested {0}, {1}', formatSpeed(asked), basis)
-        : l10n.t('requested at least {0}, {1}', formatSpeed(asked), basis),
+      asked === undefined
+        ? machine === undefined
+          ? l10n.t('{0}; to measure it, run Espalier: Install llama.cpp', basis)
+          : basis
+        : after < asked
+          ? l10n.t('below the requested {0}, {1}', formatSpeed(asked), basis)
+          : l10n.t('requested at least {0}, {1}', formatSpeed(asked), basis),
   };
 }
 
