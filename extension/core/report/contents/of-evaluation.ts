@@ -13,7 +13,7 @@ import type { EvaluationDocument } from '../../evaluate/evaluation-document';
 import { formatChange } from '../../format';
 import { inEnglish } from '../../message';
 import { sentences, describeOrigin, numbers } from '../report';
-import type { Column, Fact, Report, Section } from '../report';
+import type { Fact, Report, Section } from '../report';
 
 type Measured = NonNullable<EvaluationDocument['against']>;
 
