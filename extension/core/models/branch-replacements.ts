@@ -1,7 +1,7 @@
 /** Modules of a block in transformers, and their replacements when the sublayer is removed. */
 export type BranchReplacements = Readonly<Record<string, keyof typeof replacementClasses>>;
 
-const keptNorm = (name: string, norm: string): string => `class ${name}(nn.Module):
+const normReplacement = (name: string, norm: string): string => `class ${name}(nn.Module):
     def __init__(self, output):
         super().__init__()
         self.${norm} = output.${norm}
@@ -32,7 +32,7 @@ export const replacementClasses = {
     def forward(self, hidden_states, *args, **kwargs):
         return torch.zeros_like(hidden_states)
 `,
-  KeptNorm: keptNorm('KeptNorm', 'LayerNorm'),
+  KeptNorm: normReplacement('KeptNorm', 'LayerNorm'),
   SameAttention: `class SameAttention(nn.Module):
     def forward(self, hidden_states, *args, **kwargs):
         return hidden_states, None
@@ -49,7 +49,7 @@ export const replacementClasses = {
     def forward(self, hidden_states, *args, **kwargs):
         return {"context_layer": hidden_states}
 `,
-  KeptSqueezeNorm: keptNorm('KeptSqueezeNorm', 'layernorm'),
+  KeptSqueezeNorm: normReplacement('KeptSqueezeNorm', 'layernorm'),
   SameQuant: `class SameQuant(nn.Module):
     def forward(self, hidden_states, scaling_factor=None):
         return hidden_states, scaling_factor

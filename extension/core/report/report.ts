@@ -56,6 +56,10 @@ export interface Column {
   readonly isNumeric?: boolean;
 }
 
+/** Numeric columns. */
+export const numbers = (...titles: readonly string[]): Column[] =>
+  titles.map((title) => ({ title, isNumeric: true }));
+
 /** Messages as paragraphs, one sentence each. */
 export const sentences = (messages: readonly Message[]): string[] =>
   messages.map((message) => `${inEnglish(message)}.`);

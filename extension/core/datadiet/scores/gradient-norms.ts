@@ -61,45 +61,45 @@ function emitUses(
  * If several nodes read a parameter, its gradients per example are added before taking the norm.
  * @throws UserError naming a node that reads a parameter without such a closed form.
  */
-export function emitGradientNorms(
+export const emitGradientNorms = (
   graph: GraphBuilder,
   losses: ShapedValue,
   parameters: readonly string[],
-): Value {
-  const { emitter, gradients } = emitUses(graph, losses, parameters);
-  return graph.within('norms', () => {
-    const terms = gradients().flatMap((uses) => {
-      const [only, ...more] = uses;
-      if (only === undefined) {
-        return [];
-      }
-      return more.length === 0 ? [only.squaredNorm()] : [addedNorm(emitter, uses)];
-    });
-    return terms.length === 1 ? (terms[0] ?? '') : graph.op('Sum', terms);
+): Value =>
+  emitSum(graph, losses, parameters, 'norms', (emitter, uses) => {
+    const [only] = uses;
+    return uses.length === 1 && only !== undefined ? only.squaredNorm() : addedNorm(emitter, uses);
   });
-}
 
 /**
  * Emits ⟨∇ℓᵢ, ∇ℓⱼ⟩ over `parameters` for all pairs of examples of a batch: float32 [batch, batch]. Keeps the gradients
  * of all examples in memory, one parameter at a time.
  * @throws UserError naming a node that reads a parameter without gradients per example.
  */
-export function emitGradientGram(
+export const emitGradientGram = (
   graph: GraphBuilder,
   losses: ShapedValue,
   parameters: readonly string[],
+): Value =>
+  emitSum(graph, losses, parameters, 'gram', (emitter, uses) => {
+    const flat = uses.map((use) => emitter.flat(use.perExample()));
+    const rows = flat.length === 1 ? (flat[0] ?? '') : graph.op('Sum', flat);
+    return graph.op('MatMul', [rows, emitter.swapped(rows, 2)]);
+  });
+
+/** Emits the sum over the parameters of a term of the gradients that all uses of a parameter add to it. */
+function emitSum(
+  graph: GraphBuilder,
+  losses: ShapedValue,
+  parameters: readonly string[],
+  name: string,
+  emitTerm: (emitter: NormEmitter, uses: readonly UseGradient[]) => Value,
 ): Value {
   const { emitter, gradients } = emitUses(graph, losses, parameters);
-  return graph.within('gram', () => {
-    const terms = gradients().flatMap((uses) => {
-      const flat = uses.map((use) => emitter.flat(use.perExample()));
-      const [only = '', ...more] = flat;
-      if (only === '') {
-        return [];
-      }
-      const rows = more.length === 0 ? only : graph.op('Sum', flat);
-      return [graph.op('MatMul', [rows, emitter.swapped(rows, 2)])];
-    });
+  return graph.within(name, () => {
+    const terms = gradients()
+      .filter((uses) => uses.length > 0)
+      .map((uses) => emitTerm(emitter, uses));
     return terms.length === 1 ? (terms[0] ?? '') : graph.op('Sum', terms);
   });
 }

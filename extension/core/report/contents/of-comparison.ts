@@ -7,7 +7,7 @@ import type {
   TensorForm,
   WeightComparison,
 } from '../../inspect/model-comparison';
-import { listed, sentences } from '../report';
+import { listed, sentences, numbers } from '../report';
 import type { HeatmapCell, HeatmapLine, Report, Section } from '../report';
 
 /**
@@ -82,12 +82,7 @@ function qualitySections(
       title: `Perplexity ${formatChange(other.perplexity, own.perplexity)} on held-out text`,
       text: [range, ...sentences(describePredictions(own))],
       table: {
-        columns: [
-          { title: 'model' },
-          { title: 'perplexity', isNumeric: true },
-          { title: 'tokens', isNumeric: true },
-          { title: 'tokens/s', isNumeric: true },
-        ],
+        columns: [{ title: 'model' }, ...numbers('perplexity', 'tokens', 'tokens/s')],
         rows: [
           { name: against.name, ...other },
           { name: model.name, ...own },
@@ -119,9 +114,7 @@ function weightSections({ tensors, equal, skipped }: WeightComparison): readonly
     title: 'Different tensors',
     columns: [
       { title: 'tensor' },
-      { title: 'largest difference', isNumeric: true },
-      { title: 'relative difference', isNumeric: true },
-      { title: 'cosine', isNumeric: true },
+      ...numbers('largest difference', 'relative difference', 'cosine'),
     ],
     rows: different.map(({ name, maxAbsolute, relativeFrobenius, cosine }) => [
       name,

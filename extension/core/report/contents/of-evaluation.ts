@@ -12,8 +12,8 @@ import { describeMeasured, outcomeWords } from '../../evaluate/requirements';
 import type { EvaluationDocument } from '../../evaluate/evaluation-document';
 import { formatChange } from '../../format';
 import { inEnglish } from '../../message';
-import { sentences, describeOrigin } from '../report';
-import type { Column, Fact, Report, Section } from '../report';
+import { sentences, describeOrigin, numbers } from '../report';
+import type { Fact, Report, Section } from '../report';
 
 type Measured = NonNullable<EvaluationDocument['against']>;
 
@@ -53,11 +53,6 @@ function modelRows(
   return [...before, [evaluated.name, ...cells(own)]];
 }
 
-const numbers = (...titles: readonly string[]): readonly Column[] => [
-  { title: 'model' },
-  ...titles.map((title) => ({ title, isNumeric: true })),
-];
-
 function perplexitySection(evaluation: EvaluationDocument): Section {
   const { perplexity: after, against, perplexityRatio: ratio } = evaluation;
   const before = against?.perplexity;
@@ -77,7 +72,7 @@ function perplexitySection(evaluation: EvaluationDocument): Section {
       ...sentences([...describePredictions(evaluation), ...describeLlamaSpeed(evaluation)]),
     ],
     table: {
-      columns: numbers('perplexity', 'tokens', 'tokens/s'),
+      columns: [{ title: 'model' }, ...numbers('perplexity', 'tokens', 'tokens/s')],
       rows: modelRows(evaluation, ({ perplexity, tokens, tokensPerSecond }) => [
         perplexity?.toFixed(2) ?? '–',
         tokens?.toString() ?? '–',
@@ -97,9 +92,10 @@ function domainSection({ domains = [] }: EvaluationDocument): readonly Section[]
     {
       title: 'By domain',
       table: {
-        columns: numbers(...(isCompared ? domainTitles : domainTitles.slice(0, 2))).with(0, {
-          title: 'domain',
-        }),
+        columns: [
+          { title: 'domain' },
+          ...numbers(...(isCompared ? domainTitles : domainTitles.slice(0, 2))),
+        ],
         rows: domains.map((one) => [
           one.domain,
           ...domainCells(one, { isCompared, intervals: true }),
@@ -116,7 +112,7 @@ function taskSection(evaluation: EvaluationDocument): Section {
     title: 'Accuracy',
     ...(compared === undefined ? {} : { text: sentences(describeAnswers(compared, given)) }),
     table: {
-      columns: numbers('accuracy', 'normalized accuracy'),
+      columns: [{ title: 'model' }, ...numbers('accuracy', 'normalized accuracy')],
       rows: modelRows(evaluation, ({ acc, accError, accNorm, accNormError }) => [
         formatAccuracy(acc, accError),
         formatAccuracy(accNorm, accNormError),
@@ -135,8 +131,7 @@ function verdictSection(verdict: EvaluationDocument['verdict']): readonly Sectio
       table: {
         columns: [
           { title: 'limit' },
-          { title: 'measured', isNumeric: true },
-          { title: '95 % interval', isNumeric: true },
+          ...numbers('measured', '95 % interval'),
           { title: 'verdict' },
         ],
         rows: verdict.limits.map(({ limit, measured, outcome }) => {

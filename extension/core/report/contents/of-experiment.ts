@@ -1,3 +1,4 @@
+import { numbers } from '../report';
 import { formatPercent } from '../../format';
 import type { Experiment } from '../../datadiet/subsets/experiment-document';
 import type { Report, Series } from '../report';
@@ -34,13 +35,7 @@ export function experimentReport({
         },
         table: {
           title: 'Trainings',
-          columns: [
-            { title: 'subset' },
-            { title: 'share', isNumeric: true },
-            { title: 'examples', isNumeric: true },
-            { title: 'accuracy', isNumeric: true },
-            { title: 'deviation', isNumeric: true },
-          ],
+          columns: [{ title: 'subset' }, ...numbers('share', 'examples', 'accuracy', 'deviation')],
           rows: rows.map(({ choice, keep, examples, mean, deviation }) => [
             choice,
             formatPercent(keep),

@@ -5,7 +5,7 @@ import { inEnglish } from '../../message';
 import { selectionStability } from '../../selection-stability';
 import { bundledText, perplexityChange } from '../../prune/layer-profile';
 import type { LayerProfile } from '../../prune/layer-profile';
-import { describeOrigin } from '../report';
+import { describeOrigin, numbers } from '../report';
 import type { Heatmap, HeatmapCell, Report, Section, Series } from '../report';
 
 /** Number of candidates listed as the cheapest to remove. */
@@ -129,8 +129,7 @@ function perplexitySection({ evaluations, rounds: { length } }: LayerProfile): S
         columns: [
           { title: 'sublayers removed', isNumeric: true },
           { title: 'text' },
-          { title: 'tokens', isNumeric: true },
-          { title: 'perplexity', isNumeric: true },
+          ...numbers('tokens', 'perplexity'),
         ],
         rows: evaluations.map(({ rounds, text, tokens, perplexity }) => [
           String(rounds),
@@ -172,11 +171,7 @@ function stabilitySection({ stability, rounds }: LayerProfile): Section[] {
         ? {}
         : {
             table: {
-              columns: [
-                { title: 'sublayer' },
-                { title: 'best rank', isNumeric: true },
-                { title: 'worst rank', isNumeric: true },
-              ],
+              columns: [{ title: 'sublayer' }, ...numbers('best rank', 'worst rank')],
               rows: dependent.map(({ sublayer, places: [best, worst] }) => [
                 sublayer,
                 String(best),

@@ -15,7 +15,7 @@ import type {
 } from '../../tensornet/sensitivity/sensitivity-profile';
 import { schemeName } from '../../tensornet/sensitivity/schemes';
 import type { Heatmap, HeatmapCell, Report, Section } from '../report';
-import { describeOrigin } from '../report';
+import { describeOrigin, numbers } from '../report';
 
 export function sensitivityReport(profile: SensitivityProfile): Report {
   const { model, calibration, metric, metricDefinition, layers, seconds, device } = profile;
@@ -100,10 +100,7 @@ function levelsSection({ layers, original }: SensitivityProfile): Section {
       columns: [
         { title: 'method' },
         { title: 'setting' },
-        { title: 'layers', isNumeric: true },
-        { title: 'bytes', isNumeric: true },
-        { title: 'of all layers', isNumeric: true },
-        { title: 'mean distance', isNumeric: true },
+        ...numbers('layers', 'bytes', 'of all layers', 'mean distance'),
       ],
       rows: listed.map(({ scheme, level, entries }) => {
         const left = entries.reduce((sum, entry) => sum + entry.bytes, 0);

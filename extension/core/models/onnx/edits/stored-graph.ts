@@ -3,7 +3,7 @@ import type { OnnxInitializer } from '../../../checkpoints/onnx-file';
 import { copyWith, entry, externalTensor } from '../../../onnx/messages';
 import type { ExternalLocation } from '../../../onnx/messages';
 import { ModelProtoSchema } from '../../../onnx/proto/onnx_pb';
-import type { GraphProto, ModelProto, NodeProto, TensorProto } from '../../../onnx/proto/onnx_pb';
+import type { GraphProto, ModelProto, TensorProto } from '../../../onnx/proto/onnx_pb';
 import { renameValues } from './node-edits';
 import { UserError } from '../../../user-error';
 import type { RunnableGraph } from '../../layered-model';
@@ -43,11 +43,6 @@ export class StoredGraph implements RunnableGraph {
 
   public get inputNames(): ReadonlySet<string> {
     return new Set(this.graph.input.map(({ name }) => name));
-  }
-
-  /** Nodes of an operator. */
-  public nodesOf(operator: string): readonly NodeProto[] {
-    return this.graph.node.filter(({ opType }) => opType === operator);
   }
 
   /** Copy with renamed values. */
