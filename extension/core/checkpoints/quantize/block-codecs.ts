@@ -83,6 +83,11 @@ const gridTrials: readonly Trial[] = [
   { factor: 0.95, shift: -0.3 },
 ];
 
+/** Trials for scales of four bits, which change by about a tenth from integer to integer. */
+const coarseTrials: readonly Trial[] = [1, 0.95, 1.05, 0.8].flatMap((factor) =>
+  [0, 0.3, -0.3].map((shift) => ({ factor, shift })),
+);
+
 /** Types of 32 numbers with a float16 scale. */
 function withScale(
   range: readonly [number, number],
@@ -157,7 +162,7 @@ function withPackedMinima(
   store: BlockCodec['storeCodes'],
 ): BlockCodec {
   return {
-    ...{ width, range: [0, most], trials: gridTrials },
+    ...{ width, range: [0, most], trials: mostCode < 16 ? coarseTrials : gridTrials },
     units: { scale: halves, offset: halves + 2 },
     multiples: { scale: [0, mostCode], offset: [0, mostCode] },
     tryGrid: (block, at, group, { factor, shift }, to) => {
