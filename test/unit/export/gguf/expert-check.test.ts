@@ -175,7 +175,7 @@ describe('the comparison of experts', () => {
         isExact,
         [2, 3, 4, 5],
       );
-      await expect(kept).rejects.toFailWith(exchange);
+      await expect(checked).rejects.toFailWith(exchange);
     },
   );
 
