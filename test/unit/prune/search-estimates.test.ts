@@ -72,7 +72,7 @@ function replay(trace: Trace, slowdown: number): Estimates {
       get openings() {
         return openings[name];
       },
-      streamedBytes: trace[name]?.streamedBytes,
+      openedBytes: (passes: number) => passes * (trace[name]?.streamedBytes ?? 0),
       shares: { stateBytes: trace[name]?.stateBytes },
       model,
     }) as unknown as SearchExecutors['executor'];
