@@ -43,7 +43,7 @@ export async function ranked(
   return { candidates: distances, rounds };
 }
 
-/** How the orders of baselines are measured. */
+/** Options of measuring the orders of baselines. */
 interface BaselineRun extends Pick<OrderRun, 'step' | 'estimates'> {
   /** Final states of the original on the model itself, if they are known. */
   readonly original: OriginalStates | undefined;

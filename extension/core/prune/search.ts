@@ -108,7 +108,7 @@ export async function search(
       : await refine(plan, settings.refine, await modelStates(all), found.rounds, listener);
   const seconds = (performance.now() - started) / 1000;
   const sublayerEvaluations = setup.work.evaluations - before;
-  // If sessions are opened for each pass, the original goes through the layers together with the baselines.
+  // If sessions are opened for each pass, the original is run in the pass of the baselines.
   const hasOriginal = setup.copy === undefined || !isAdaptive || setup.executor.keepsSessions;
   const compared =
     settings.baselines.length > 0 && hasOriginal
