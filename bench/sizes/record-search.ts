@@ -77,7 +77,10 @@ export class SearchRecorder {
     const now = performance.now() / 1000;
     if (this.events.length === 0) {
       const room = (one: LayeredExecutor | undefined): object | undefined =>
-        one && { streamedBytes: one.streamedBytes, stateBytes: one.shares.stateBytes };
+        one && {
+          streamedBytes: one.openedBytes(1, Number.POSITIVE_INFINITY),
+          stateBytes: one.shares.stateBytes,
+        };
       const { epilogue } = executor.model;
       this.header = { headBytes: epilogue.bytes, model: room(executor), copy: room(copy) };
       this.begun = now;

@@ -160,10 +160,10 @@ export function expectedWork(
     baseline: onModel({
       evaluations: compared * count * rounds * orderShare,
       readouts: compared * (rounds * share + 1),
-      // If sessions are streamed, prefixes of an order go through together. The original runs once for all orders.
+      // If sessions are streamed, the original and the prefixes of all orders go through together.
       passes: (executor) =>
-        Math.ceil((rounds * compared * tokens) / tokensPerPass(executor)) +
-        1 / Math.max(1, baselines),
+        Math.ceil((baselines * rounds * compared * tokens) / tokensPerPass(executor)) /
+        Math.max(1, baselines),
     }),
     baselines,
     sets,

@@ -43,26 +43,36 @@ export async function ranked(
   return { candidates: distances, rounds };
 }
 
-/**
- * Measures a baseline's distances.
- * @param original final states of the original on the model itself
- */
+/** Options of measuring the orders of baselines. */
+interface BaselineRun extends Pick<OrderRun, 'step' | 'estimates'> {
+  /** Final states of the original on the model itself, if they are known. */
+  readonly original: OriginalStates | undefined;
+  /** Number of removals. */
+  readonly maxRounds: number;
+}
+
+/** Measures a baseline's distances. */
 export async function measureOrder(
   plan: SearchPlan,
   order: readonly Candidate[],
-  {
-    original,
-    ...options
-  }: Pick<OrderRun, 'step' | 'maxRounds' | 'estimates'> & { readonly original: OriginalStates },
+  { original, ...options }: BaselineRun,
 ): Promise<readonly Round[]> {
-  const scorer = newScorer(plan.setup, { line: options.step });
-  scorer.startFrom(original);
-  const run = { ...options, scorer, rows: plan.baselineRows };
-  const found = await (plan.setup.executor.keepsSessions
-    ? followOrder(plan, order, run)
-    : measurePrefixes(plan, order, run));
+  const scorer = baselineScorer(plan, options.step, original);
+  const found = await followOrder(plan, order, { ...options, scorer, rows: plan.baselineRows });
   scorer.end();
   return found;
+}
+
+function baselineScorer(
+  { setup }: SearchPlan,
+  line: string,
+  original: OriginalStates | undefined,
+): Scorer {
+  const scorer = newScorer(setup, { line });
+  if (original !== undefined) {
+    scorer.startFrom(original);
+  }
+  return scorer;
 }
 
 /** Run over an order. */
@@ -79,40 +89,73 @@ interface OrderRun {
 }
 
 /**
- * Measures every prefix of an order like {@link followOrder}, but each as one candidate, so that all go through the layers
+ * Measures every prefix of some orders like {@link measureOrder}, but each as one candidate, so that all go through the layers
  * together and sessions that don't fit in memory are opened once.
  */
-async function measurePrefixes(
+export async function measureOrders<Name extends string>(
+  plan: SearchPlan,
+  orders: ReadonlyMap<Name, readonly Candidate[]>,
+  { step, original, maxRounds, estimates }: BaselineRun,
+): Promise<ReadonlyMap<Name, readonly Round[]>> {
+  const prefixes = new Map<Name, readonly Prefix[]>();
+  const candidates = new Map<string, Candidate>();
+  for (const [name, order] of orders) {
+    const own = await listPrefixes(plan, order, maxRounds);
+    prefixes.set(name, own);
+    own.forEach(({ candidate }) => candidates.set(candidate.id, candidate));
+  }
+  const scorer = baselineScorer(plan, step, original);
+  const input = plan.input(scorer, step, [...candidates.values()], new Map(), () => undefined);
+  const { distances } = await everyDistance({ ...input, rows: plan.baselineRows }, estimates);
+  scorer.end();
+  const measured = new Map(distances.map((one) => [one.sublayer, one]));
+  return new Map(
+    [...prefixes].map(([name, own]) => {
+      const rounds: Round[] = [];
+      for (const { removed, candidate } of own) {
+        const { distance = null, standardError } = measured.get(candidate.id) ?? {};
+        if (distance === null) {
+          break;
+        }
+        rounds.push({
+          removed,
+          distance,
+          ...(standardError === undefined ? {} : { standardError }),
+        });
+      }
+      return [name, rounds];
+    }),
+  );
+}
+
+/** The first removals of an order as one candidate, whose id lists them. */
+interface Prefix {
+  /** Id of the last removal. */
+  readonly removed: string;
+  readonly candidate: Candidate;
+}
+
+async function listPrefixes(
   plan: SearchPlan,
   order: readonly Candidate[],
-  { step, scorer, rows, maxRounds = order.length, estimates }: OrderRun,
-): Promise<readonly Round[]> {
-  const prefixes: Candidate[] = [];
+  maxRounds: number,
+): Promise<readonly Prefix[]> {
+  const prefixes: Prefix[] = [];
   while (prefixes.length < maxRounds) {
-    const { members = [], first = Number.POSITIVE_INFINITY } = prefixes.at(-1) ?? {};
+    const { members = [], first = Number.POSITIVE_INFINITY } = prefixes.at(-1)?.candidate ?? {};
     const removed = new Set(members);
     await plan.judge(removed);
     const next = order.find((candidate) => plan.mayGo(candidate, removed));
     if (next === undefined) {
       break;
     }
+    const all = [...members, ...next.members].sort((a, b) => a - b);
     prefixes.push({
-      id: next.id,
-      members: [...members, ...next.members].sort((a, b) => a - b),
-      first: Math.min(first, next.first),
+      removed: next.id,
+      candidate: { id: all.join(), members: all, first: Math.min(first, next.first) },
     });
   }
-  const input = plan.input(scorer, step, prefixes, new Map(), () => undefined);
-  const { distances } = await everyDistance({ ...input, rows }, estimates);
-  const rounds: Round[] = [];
-  for (const { sublayer, distance, standardError } of distances) {
-    if (distance === null) {
-      break;
-    }
-    const error = standardError === undefined ? {} : { standardError };
-    rounds.push({ removed: sublayer, distance, ...error });
-  }
-  return rounds;
+  return prefixes;
 }
 
 /**

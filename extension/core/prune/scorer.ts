@@ -114,6 +114,16 @@ export async function refuseNonFinite(
   }
 }
 
+/** Candidates and slices that are measured first. */
+export interface FirstMeasurement {
+  readonly step: string;
+  readonly candidates: readonly Candidate[];
+  readonly slices: readonly Slice[];
+  readonly vocabulary: Vocabulary;
+  /** Slices that may be needed next. */
+  readonly ahead: readonly Slice[];
+}
+
 /** Measures candidates on top of the current removals. */
 export interface Scorer {
   /** Removed units. */
@@ -125,10 +135,15 @@ export interface Scorer {
   /**
    * Runs the original on some sequences. Required for each sequence before measuring, unless {@link Scorer.startFrom}
    * provides its states.
+   * @param first measured in the same pass if each pass opens sessions again, so that terms of it are known afterwards
    * @returns final states of sequences that were run in this process
    * @throws UserError if they are not finite
    */
-  start(sequences: readonly number[], observer?: OriginalObserver): Promise<OriginalStates>;
+  start(
+    sequences: readonly number[],
+    observer?: OriginalObserver,
+    first?: FirstMeasurement,
+  ): Promise<OriginalStates>;
   /** Uses the final states of the original from another scorer. */
   startFrom(original: OriginalStates): void;
   /** Number of rows of the original's output for a sequence. */

@@ -13,7 +13,14 @@ import type { SearchSettings } from './options';
 import type { BlockTerms, Slice } from '../metrics/slices';
 import type { Vocabulary } from '../metrics/vocabulary-sums';
 import type { Candidate } from './candidates';
-import type { OriginalObserver, OriginalStates, Scorer, ScorerSetup, ScorerUse } from './scorer';
+import type {
+  FirstMeasurement,
+  OriginalObserver,
+  OriginalStates,
+  Scorer,
+  ScorerSetup,
+  ScorerUse,
+} from './scorer';
 import { screeningSetup } from './scorer';
 import { TrajectoryScorer } from './trajectory-scorer';
 
@@ -130,8 +137,6 @@ function tryScreening(
 export class ScreeningScorer implements Scorer {
   private readonly copy: TrajectoryScorer;
   private readonly model: TrajectoryScorer;
-  /** Sequences on which the original model itself has run. */
-  private readonly confirmed = new Set<number>();
 
   public constructor(setup: ScorerSetup, { onFinal }: ScorerUse) {
     this.model = new TrajectoryScorer(setup);
@@ -153,8 +158,9 @@ export class ScreeningScorer implements Scorer {
   public async start(
     sequences: readonly number[],
     observer?: OriginalObserver,
+    first?: FirstMeasurement,
   ): Promise<OriginalStates> {
-    return this.copy.start(sequences, observer);
+    return this.copy.start(sequences, observer, first);
   }
 
   public startFrom(original: OriginalStates): void {
@@ -174,12 +180,6 @@ export class ScreeningScorer implements Scorer {
   ): Promise<BlockTerms[][]> {
     if (vocabulary !== 'whole') {
       return this.copy.terms(step, candidates, slices, vocabulary, ahead);
-    }
-    const wanted = new Set(slices.map(({ sequence }) => sequence));
-    const missing = [...wanted].filter((sequence) => !this.confirmed.has(sequence));
-    if (missing.length > 0) {
-      await this.model.start(missing);
-      missing.forEach((sequence) => this.confirmed.add(sequence));
     }
     return this.model.terms(step, candidates, slices, vocabulary);
   }

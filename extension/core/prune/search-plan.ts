@@ -10,6 +10,7 @@ import type { Candidate } from './candidates';
 import type { CandidateDistance, Round } from './layer-profile';
 import type { SearchSettings } from './options';
 import type { RoundInput } from './rounds';
+import { screeningSetup } from './scorer';
 import type { Scorer, ScorerSetup } from './scorer';
 import { prefixTokens } from '../metrics/slices';
 import { counted, say } from '../message';
@@ -52,6 +53,7 @@ export class SearchPlan {
       );
     }
     this.tokens = setup.sequences.map((input) => prefixTokens(setup.executor.model, input));
+    this.rows = this.hasPrefixes ? this.tokens : [];
     this.candidates = listCandidates(model, settings.granularity);
     if (this.candidates.length === 0) {
       throw nothingToRemove(model, settings.granularity);
@@ -88,6 +90,13 @@ export class SearchPlan {
   /** True if decisions are made on estimates. */
   public get isAdaptive(): boolean {
     return this.settings.mode === 'adaptive' && this.settings.confidence < 1;
+  }
+
+  /** True if each pass through the layers opens sessions again, in this process. */
+  public get isStreamed(): boolean {
+    const { executor, share } = this.setup;
+    const { keepsSessions } = this.isAdaptive ? screeningSetup(this.setup).executor : executor;
+    return !keepsSessions && share === undefined;
   }
 
   /** Number of texts. Sequences start with the first one of each. */

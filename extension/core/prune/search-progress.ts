@@ -1,6 +1,7 @@
 import type { JobContext } from '../jobs/job';
 import type { LayeredModel } from '../models/layered-model';
 import type { CalibrationSummary } from '../data/calibration';
+import type { LayeredExecutor } from '../runtime/layered-executor';
 import { say } from '../message';
 import type { Message } from '../message';
 import { expectedWork } from './expected-work';
@@ -210,13 +211,16 @@ export class SearchProgress implements SearchListener {
     const { sequences } = this.calibration;
     const cost = ({ evaluations, readouts }: SplitAmount['model']): number =>
       (evaluations + this.work.readoutCost(readouts, 'whole')) * sequences;
-    const { executor, copy: copyExecutor } = this.options;
+    const opened = (
+      { passes, evaluations }: SplitAmount['model'],
+      executor: LayeredExecutor | undefined,
+    ): number =>
+      executor?.openedBytes(passes(executor), evaluations * this.calibration.tokens) ?? 0;
     return {
       model: cost(model),
       copy: cost(copy),
-      modelOpenings: executor === undefined ? 0 : model.passes(executor) * executor.streamedBytes,
-      copyOpenings:
-        copyExecutor === undefined ? 0 : copy.passes(copyExecutor) * copyExecutor.streamedBytes,
+      modelOpenings: opened(model, this.options.executor),
+      copyOpenings: opened(copy, this.options.copy),
     };
   }
 }

@@ -1,6 +1,7 @@
 import { AdaptiveRounds } from './adaptive/adaptive';
 import { CosineLocal } from './cosine-local';
-import { measureOrder, ranked } from './fixed-order';
+import { measureOrder, measureOrders, ranked } from './fixed-order';
+import type { Candidate } from './candidates';
 import type { CandidateDistance, Refinement, Round, Stability } from './layer-profile';
 import { isBaseline } from './options';
 import type { BaselineName, SearchSettings } from './options';
@@ -117,14 +118,16 @@ export async function search(
   const all = [...setup.sequences.keys()];
   const cosine = new CosineLocal(setup);
   const startOn = async (sequences: readonly number[]): Promise<OriginalStates> => {
-    const states = await scorer.start(sequences, cosine);
+    const isFused = plan.isStreamed && plan.hasPrefixes;
+    const first = isFused ? adaptive?.firstMeasurement(`${roundStep}.1`) : undefined;
+    const states = await scorer.start(sequences, cosine, first);
     await refuseNonFinite(setup, states);
     listener.onCosineLocal(cosine.distances());
     return states;
   };
   const isAdaptive = finished === undefined && plan.isAdaptive;
   // If row counts are known, the rough heatmap need not wait for all sequences.
-  const isLazy = isAdaptive && plan.hasPrefixes;
+  const isLazy = isAdaptive && plan.hasPrefixes && !plan.isStreamed;
   const adaptive = isAdaptive
     ? new AdaptiveRounds(plan, async () => {
         if (isLazy) {
@@ -168,8 +171,12 @@ export async function search(
       : await refine(plan, settings.refine, await modelStates(all), found.rounds, listener);
   const seconds = (performance.now() - started) / 1000;
   const sublayerEvaluations = setup.work.evaluations - before;
+  // If sessions are opened for each pass, the original is run in the pass of the baselines.
+  const hasOriginal = setup.copy === undefined || !isAdaptive || setup.executor.keepsSessions;
   const compared =
-    settings.baselines.length > 0 ? await modelStates([...plan.baselineRows.keys()]) : original;
+    settings.baselines.length > 0 && hasOriginal
+      ? await modelStates([...plan.baselineRows.keys()])
+      : undefined;
   const baselines = await measureBaselines(settings, plan, found, compared, listener);
   const isRefined = rounds !== found.rounds;
   const step = isRefined ? refinedStep : isBaseline(settings.mode) ? orderStep : roundStep;
@@ -198,21 +205,34 @@ async function measureBaselines(
   settings: SearchSettings,
   plan: SearchPlan,
   found: Pick<SearchResult, 'candidates' | 'rounds'>,
-  original: OriginalStates,
+  original: OriginalStates | undefined,
   listener: SearchListener,
 ): Promise<SearchResult['baselines']> {
   const baselines: Partial<Record<BaselineName, readonly Round[]>> = {};
+  const orders = new Map<BaselineName, readonly Candidate[]>();
   for (const name of settings.baselines.filter((baseline) => baseline !== settings.mode)) {
     const order = orderers[name](plan.candidates, found.candidates, settings.seed);
     if (order !== undefined) {
-      listener.onStage(say`Baseline: ${name}`);
-      const rounds = await measureOrder(plan, order, {
-        ...{ step: `${baselineStep}${name}`, original, estimates: plan.isAdaptive },
-        maxRounds: found.rounds.length,
-      });
-      baselines[name] = rounds;
-      listener.onBaseline(name, rounds);
+      orders.set(name, order);
     }
+  }
+  const options = { original, maxRounds: found.rounds.length, estimates: plan.isAdaptive };
+  const isTogether = !plan.setup.executor.keepsSessions && orders.size > 0;
+  if (isTogether) {
+    listener.onStage(say`Baseline: ${[...orders.keys()].join(', ')}`);
+  }
+  const together = isTogether
+    ? await measureOrders(plan, orders, { ...options, step: `${baselineStep}orders` })
+    : undefined;
+  for (const [name, order] of orders) {
+    if (together === undefined) {
+      listener.onStage(say`Baseline: ${name}`);
+    }
+    const rounds =
+      together?.get(name) ??
+      (await measureOrder(plan, order, { ...options, step: `${baselineStep}${name}` }));
+    baselines[name] = rounds;
+    listener.onBaseline(name, rounds);
   }
   return baselines;
 }

@@ -10,6 +10,7 @@ import type { MetricReadout, AfterRun } from '../metrics/row-readout';
 import { sequenceInput, tokensIn } from './scorer';
 import type {
   FinalObserver,
+  FirstMeasurement,
   OriginalObserver,
   OriginalStates,
   Scorer,
@@ -21,6 +22,7 @@ import { sumTermsByBlock, Prefixes } from '../metrics/slices';
 import type { BlockTerms, Slice } from '../metrics/slices';
 import { mainTrajectory, TrajectoryStore } from './trajectory-store';
 import type { Boundary } from './trajectory-store';
+import type { ModelSummary } from '../models/model-summary';
 import type { LayeredExecutor } from '../runtime/layered-executor';
 
 /** Candidate to measure on slices of one sequence. */
@@ -43,6 +45,9 @@ interface Walker {
   boundary: number;
   state: HiddenState;
 }
+
+/** Trajectory of the model without removals, which is not stored. */
+const originalTrajectory = 'original';
 
 /** Number of candidates that share the original's logits and a pass through the layers. */
 const sharedPass = 4;
@@ -123,25 +128,17 @@ export class TrajectoryScorer implements Scorer {
   public async start(
     sequences: readonly number[],
     observer?: OriginalObserver,
+    first?: FirstMeasurement,
   ): Promise<OriginalStates> {
-    const { states, shares, model } = this.setup.executor;
-    const tokens = sequences.map((sequence) => countPositions(sequenceInput(this.setup, sequence)));
-    const bytes = Math.max(0, ...tokens) * stateBytesPerToken(model);
+    const { states, shares, keepsSessions } = this.setup.executor;
+    const bytes = Math.max(0, ...sequences.map((sequence) => this.finalBytes(sequence)));
     // In main memory, all final states stay allocated.
     const perPass = states.stay ? countFitting(shares, activeShare, bytes) : sequences.length;
     for (let start = 0; start < sequences.length; start += perPass) {
-      const walkers: Walker[] = [];
-      try {
-        for (const sequence of sequences.slice(start, start + perPass)) {
-          walkers.push(await this.mainWalker(sequence, this.count, this.count));
-        }
-        await this.advance(walkers, undefined, observer?.observe);
-        for (const { sequence, state } of walkers) {
-          this.original.set(sequence, await states.toHost(state));
-        }
-      } finally {
-        states.release(...walkers.map(({ state }) => state));
-      }
+      const group = sequences.slice(start, start + perPass);
+      const fused = first === undefined || keepsSessions ? [] : this.wantedFirst(first, group);
+      const { step = '', vocabulary = 'whole' } = first ?? {};
+      await this.measure(step, fused, vocabulary, group, observer?.observe);
     }
     return this.original;
   }
@@ -165,8 +162,7 @@ export class TrajectoryScorer implements Scorer {
   ): Promise<BlockTerms[][]> {
     const { memo, executor } = this.setup;
     const { vocabulary } = this.readouts[asked];
-    const missing = (slice: Slice): readonly Candidate[] =>
-      candidates.filter(({ id }) => memo.get(step, id, vocabulary, slice) === undefined);
+    const missing = this.unmeasured(step, candidates, vocabulary);
     // Slices are journaled as they end, except for streamed sessions, where each pass loads the model.
     for (const group of executor.keepsSessions
       ? slices.map((slice) => [slice])
@@ -206,6 +202,33 @@ export class TrajectoryScorer implements Scorer {
     await checkpoint(this.setup.cancellation);
   };
 
+  /** Returns the candidates without terms of a slice. */
+  private unmeasured(
+    step: string,
+    candidates: readonly Candidate[],
+    vocabulary: Vocabulary,
+  ): (slice: Slice) => readonly Candidate[] {
+    const { memo } = this.setup;
+    return (slice) =>
+      candidates.filter(({ id }) => memo.get(step, id, vocabulary, slice) === undefined);
+  }
+
+  /** Candidates that are measured together with the original on some sequences, if their states fit in one pass. */
+  private wantedFirst(
+    { step, candidates, slices, vocabulary, ahead }: FirstMeasurement,
+    sequences: readonly number[],
+  ): readonly Wanted[] {
+    const missing = this.unmeasured(step, candidates, this.readouts[vocabulary].vocabulary);
+    const isHere = ({ sequence }: Slice): boolean => sequences.includes(sequence);
+    const group = this.withCheap(slices.filter(isHere), ahead.filter(isHere), missing);
+    const { shares } = this.setup.executor;
+    let room = shares.stateBytes * streamedActiveShare;
+    return joinSlices(group, missing).filter((one) => {
+      room -= this.activeBytes(one);
+      return room >= 0;
+    });
+  }
+
   /**
    * Adds slices that may be needed next, if measuring them in the same pass takes no longer than opening its sessions again
    * and needs no further pass.
@@ -218,7 +241,8 @@ export class TrajectoryScorer implements Scorer {
     const { shares, model } = this.setup.executor;
     const fitting = countFitting(shares, streamedActiveShare, stateBytesPerToken(model));
     const tokens = countRows(joinSlices(slices, missing));
-    const most = tokens === 0 ? 0 : Math.min(tokens + tokensPerOpening, Math.max(tokens, fitting));
+    const free = tokensPerOpening * inactiveRatio(model.summary);
+    const most = tokens === 0 ? 0 : Math.min(tokens + free, Math.max(tokens, fitting));
     let taken = slices;
     for (const slice of ahead) {
       const more = [...taken, slice];
@@ -254,11 +278,16 @@ export class TrajectoryScorer implements Scorer {
     }
   }
 
-  /** Takes candidates through the layers in one pass, together with the main trajectories that they start from. */
+  /**
+   * Takes candidates through the layers in one pass, together with the main trajectories that they start from and with the
+   * original on the sequences of `originals`.
+   */
   private async measure(
     step: string,
     wanted: readonly Wanted[],
     vocabulary: Vocabulary,
+    originals: readonly number[] = this.withoutOriginal(wanted),
+    observe?: SublayerObserver,
   ): Promise<void> {
     const { states } = this.setup.executor;
     const walkers: Walker[] = [];
@@ -297,13 +326,28 @@ export class TrajectoryScorer implements Scorer {
         }
       }
       const open = wanted.filter((one) => !started.has(one));
-      for (const sequence of new Set(open.map((one) => one.sequence))) {
+      const isOriginal = this.removed.size === 0;
+      const whole = new Map<number, Walker>();
+      for (const sequence of new Set([...originals, ...open.map((one) => one.sequence)])) {
         const exits = open
           .filter((one) => one.sequence === sequence)
           .map(({ candidate }) => candidate.first);
-        walkers.push(await this.mainWalker(sequence, Math.min(...exits), Math.max(...exits)));
+        const runsWhole = originals.includes(sequence);
+        if (exits.length > 0 || (runsWhole && isOriginal)) {
+          const last = runsWhole && isOriginal ? [this.count] : [];
+          const [first, end] = [Math.min(this.count, ...exits), Math.max(...exits, ...last)];
+          walkers.push(await this.mainWalker(sequence, first, end));
+        }
+        if (runsWhole) {
+          const own = isOriginal ? walkers.at(-1) : await this.originalWalker(sequence);
+          whole.set(sequence, own ?? lost());
+          walkers.push(...(isOriginal ? [] : [whole.get(sequence) ?? lost()]));
+        }
       }
-      await this.advance(walkers, branch);
+      await this.advance(walkers, branch, observe);
+      for (const [sequence, { state }] of whole) {
+        this.original.set(sequence, await states.toHost(state));
+      }
       const finals = new Map(wanted.map((one) => [one, started.get(one)?.state ?? lost()]));
       await this.readOut(step, finals, vocabulary);
     } finally {
@@ -371,11 +415,26 @@ export class TrajectoryScorer implements Scorer {
     return tokens === 0 ? 1 : (to - from) / tokens;
   }
 
+  /** Sequences of candidates whose original has not been run. */
+  private withoutOriginal(wanted: readonly Wanted[]): readonly number[] {
+    return [...new Set(wanted.map(({ sequence }) => sequence))].filter(
+      (sequence) => !this.original.has(sequence),
+    );
+  }
+
+  /** Bytes of a final state, from its number of positions if it is not known. */
+  private finalBytes(sequence: number): number {
+    const known = this.original.get(sequence);
+    const { model } = this.setup.executor;
+    return known === undefined
+      ? countPositions(sequenceInput(this.setup, sequence)) * stateBytesPerToken(model)
+      : stateBytes(known);
+  }
+
   /** Bytes of a candidate's state in a pass. */
   private activeBytes(one: Wanted): number {
     const { sequence } = one;
-    const original = this.original.get(sequence) ?? lost();
-    return stateBytes(original) * this.sequenceShare({ sequence, from: 0, to: lastRow(one) });
+    return this.finalBytes(sequence) * this.sequenceShare({ sequence, from: 0, to: lastRow(one) });
   }
 
   private holdState(at: Boundary | undefined): Boundary | undefined {
@@ -408,6 +467,16 @@ export class TrajectoryScorer implements Scorer {
   private async mainWalker(sequence: number, first: number, end: number): Promise<Walker> {
     const at = await this.mainAtMost(sequence, first);
     return { trajectory: mainTrajectory, sequence, share: 1, skip: this.removed, end, ...at };
+  }
+
+  /** Walker of the model without removals, once some units are removed. */
+  private async originalWalker(sequence: number): Promise<Walker> {
+    const { executor } = this.setup;
+    const state = await executor.states.toDevice(
+      await executor.embed(sequenceInput(this.setup, sequence)),
+    );
+    const start = { sequence, share: 1, boundary: 0, state };
+    return { ...start, trajectory: originalTrajectory, skip: new Set(), end: this.count };
   }
 
   /** The caller must release the state. */
@@ -449,11 +518,15 @@ export class TrajectoryScorer implements Scorer {
         const next = states[i] ?? lost();
         if (!walker.skip.has(index)) {
           work.addSublayers(walker.share);
-          await observe(index, walker.state, next);
-          this.store.put(walker.trajectory, walker.sequence, {
-            boundary: index + 1,
-            state: next,
-          });
+          if (walker.trajectory === mainTrajectory) {
+            await observe(index, walker.state, next);
+          }
+          if (walker.trajectory !== originalTrajectory) {
+            this.store.put(walker.trajectory, walker.sequence, {
+              boundary: index + 1,
+              state: next,
+            });
+          }
         }
         walker.boundary = index + 1;
         executor.states.release(walker.state);
@@ -486,6 +559,16 @@ function joinSlices(
 
 const countRows = (wanted: readonly Wanted[]): number =>
   wanted.reduce((sum, one) => sum + lastRow(one), 0);
+
+/**
+ * Weights of the sublayers for each weight that a token uses: 1 unless the model has MoE layers. Opening their sessions takes
+ * as much longer than a token.
+ */
+function inactiveRatio({ sublayers }: ModelSummary): number {
+  const weights = sublayers.reduce((sum, { parameters }) => sum + parameters, 0);
+  const active = sublayers.reduce((sum, { flopsPerToken }) => sum + flopsPerToken / 2, 0);
+  return active > 0 ? Math.max(1, weights / active) : 1;
+}
 
 const lastRow = ({ slices }: Wanted): number => Math.max(...slices.map(({ to }) => to));
 

@@ -13,6 +13,7 @@ import type {
 } from '../models/layered-model';
 import { routedNames } from '../models/model-emitter';
 import type { ModelEmitter } from '../models/model-emitter';
+import type { ExpertSummary } from '../models/model-summary';
 import type { RunningCosts } from '../models/transformer/tapped-part';
 import { RemovableUnits } from '../models/units';
 import { UserError } from '../user-error';
@@ -119,6 +120,12 @@ function chooseStreamed(
   return streamed;
 }
 
+/** Expected share of the experts of a MoE layer that some tokens reach, if routers send them to all experts equally. */
+export const reachedShare = (
+  experts: Pick<ExpertSummary, 'count' | 'perToken'> | undefined,
+  tokens: number,
+): number => (experts === undefined ? 1 : 1 - (1 - experts.perToken / experts.count) ** tokens);
+
 /** Share of the state memory for expert rows. */
 const routedShare = 0.5;
 
@@ -196,12 +203,20 @@ export class LayeredExecutor {
     return this.pool.openings;
   }
 
-  /** Private bytes of the weights that a pass through all sublayers opens again. */
-  public get streamedBytes(): number {
-    return [...this.streamed].reduce(
-      (sum, index) => sum + privateBytes(this.model.sublayer(index).part, this.device),
-      0,
-    );
+  /**
+   * Private bytes of the weights that passes through the sublayers open again. Experts that no token reaches aren't opened.
+   * @param sublayerTokens tokens through one sublayer, summed over sublayers and passes
+   */
+  public openedBytes(passes: number, sublayerTokens: number): number {
+    const { sublayers } = this.model.summary;
+    const tokens = sublayerTokens / Math.max(1, sublayers.length * passes);
+    return [...this.streamed].reduce((sum, index) => {
+      const { part, routed } = this.model.sublayer(index);
+      const experts = routed?.experts ?? [];
+      const own = experts.reduce((all, one) => all + privateBytes(one.part, this.device), 0);
+      const unreached = own * (1 - reachedShare(sublayers[index]?.experts, tokens));
+      return sum + passes * (privateBytes(part, this.device) - unreached);
+    }, 0);
   }
 
   /** Sublayer evaluations so far: one sublayer run over one example. */

@@ -80,7 +80,7 @@ function startReplay(trace: Trace, estimates: [number, number | undefined][]): R
       get openings() {
         return openings[name];
       },
-      streamedBytes: trace[name]?.streamedBytes,
+      openedBytes: (passes: number) => passes * (trace[name]?.streamedBytes ?? 0),
       shares: { stateBytes: trace[name]?.stateBytes },
       model,
     }) as unknown as SearchExecutors['executor'];

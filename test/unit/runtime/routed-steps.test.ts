@@ -123,3 +123,28 @@ it('an MoE layer needs memory for its largest expert, not for all', async () => 
     leastMemory(Object.assign(Object.create(model) as typeof model, dense), 'cpu'),
   );
 });
+
+it('expects to open the experts that tokens reach if routers send them to all equally', async () => {
+  const model = await openModel(ggufFixture('qwen3moe.gguf'));
+  const narrow = new LayeredExecutor(model, 'cpu', 1);
+  const { sublayers } = model.summary;
+  const whole = narrow.openedBytes(1, Number.POSITIVE_INFINITY);
+  const experts = [...narrow.streamed].map((index) => {
+    const parts = model.sublayer(index).routed?.experts ?? [];
+    return parts.reduce((sum, { part }) => sum + privateBytes(part, 'cpu'), 0);
+  });
+  const own = experts.reduce((sum, bytes) => sum + bytes, 0);
+  expect(own).toBeGreaterThan(0);
+  const { count, perToken } = sublayers.find((one) => one.experts !== undefined)?.experts ?? {
+    count: 0,
+    perToken: 0,
+  };
+  // One token reaches its own experts, and two tokens share some of theirs.
+  const missing = 1 - perToken / count;
+  expect(narrow.openedBytes(1, sublayers.length)).toBeCloseTo(whole - own * missing, 3);
+  expect(narrow.openedBytes(3, 6 * sublayers.length)).toBeCloseTo(
+    3 * (whole - own * missing ** 2),
+    3,
+  );
+  await narrow.dispose();
+});

@@ -6,7 +6,7 @@ import { least, leastFirst } from '../least';
 import { bestCandidate, roundResult } from '../rounds';
 import type { Proposal, RoundInput, RoundResult } from '../rounds';
 import { screeningSetup } from '../scorer';
-import type { FinalObserver, OriginalStates } from '../scorer';
+import type { FinalObserver, FirstMeasurement, OriginalStates } from '../scorer';
 import type { SearchPlan } from '../search-plan';
 import { splitIntoSlices } from '../../metrics/slices';
 import type { Slice } from '../../metrics/slices';
@@ -63,6 +63,14 @@ export class AdaptiveRounds {
     if (slice !== undefined && state !== undefined) {
       this.surrogate = await Surrogate.start(screeningSetup(setup), slice, state);
     }
+  }
+
+  /** Rough heatmap of the first round, which can be measured while the original runs. */
+  public firstMeasurement(step: string): FirstMeasurement {
+    const { rows, hasPrefixes, texts, candidates } = this.plan;
+    const slices = splitIntoSlices(rows, hasPrefixes, texts);
+    const [first, ahead] = [slices.slice(0, texts), slices.slice(texts)];
+    return { step, candidates, slices: first, vocabulary: 'sampled', ahead };
   }
 
   /** Slices on which a winner is measured over the whole vocabulary. */
@@ -168,7 +176,8 @@ export class AdaptiveRounds {
   ): Promise<void> {
     for (let start = 0; start < candidates.length; start += candidatesPerPass) {
       const group = candidates.slice(start, start + candidatesPerPass);
-      await measurements.measure(group, this.slices.slice(0, slices));
+      const ahead = this.plan.isStreamed ? this.slices.slice(slices) : [];
+      await measurements.measure(group, this.slices.slice(0, slices), ahead);
       for (const candidate of group) {
         this.surrogate?.learn(candidate, this.finals.get(candidate.id));
       }

@@ -2,6 +2,7 @@ import { checkpoint } from '../../jobs/job';
 import type { Cancellation } from '../../jobs/job';
 import { idsPort } from '../../models/example';
 import type { LayeredModel } from '../../models/layered-model';
+import type { SublayerSummary } from '../../models/model-summary';
 import { stream } from '../../models/model-emitter';
 import { Head } from '../head';
 import { gathersLogits } from '../head-rows';
@@ -27,8 +28,9 @@ const probeIds = 4096;
 const leastMultiplications = 1e10;
 /** Weights that are ready within a second. */
 const mostBytes = 1 << 29;
-/** Larger weights are probed too if getting them ready takes a small part of the work: bytes per multiplication. */
+/** Larger weights are probed too if getting them ready takes a small part of the work: bytes per multiplication, or share of the bytes. */
 const bytesPerMultiplication = 5e-5;
+const probedShare = 1 / 20;
 
 /** Executor that does a part of a job, and its work. */
 export interface ExecutorWork {
@@ -50,7 +52,12 @@ export async function estimateSeconds(
       (sum, { executor, work }) => sum + multiplications(work, executor.model),
       0,
     );
-    const most = Math.max(mostBytes, amount * bytesPerMultiplication);
+    const opened = parts.reduce(
+      (sum, { executor, work: { passes, sublayerTokens } }) =>
+        sum + executor.openedBytes(passes(executor), sublayerTokens),
+      0,
+    );
+    const most = Math.max(mostBytes, amount * bytesPerMultiplication, opened * probedShare);
     if (amount < leastMultiplications || !parts.every(({ executor }) => canProbe(executor, most))) {
       return undefined;
     }
@@ -107,7 +114,7 @@ async function partSeconds(
   const tokens = probeSequences * length;
   return (
     (sublayerTokens * blockSeconds) / first.length / tokens +
-    passes(executor) * executor.streamedBytes * openingSeconds +
+    executor.openedBytes(passes(executor), sublayerTokens) * openingSeconds +
     (readoutTokens * headSeconds) / tokens
   );
 }
@@ -149,14 +156,21 @@ async function timeHead(
   }
 }
 
+/** Weights of a sublayer that a token meets: those of its experts in a MoE layer. */
+function usedWeights({ parameters, experts }: SublayerSummary): number {
+  const unused =
+    experts === undefined ? 0 : (experts.count - experts.perToken) * experts.parameters;
+  return parameters - unused;
+}
+
 /** Roughly: one for each weight that a token meets. */
 export function multiplications(
   { sublayerTokens, readoutTokens }: Omit<ModelWork, 'passes'>,
   { summary: { sublayers }, epilogue }: LayeredModel,
 ): number {
-  const mean = sublayers.reduce((sum, one) => sum + one.parameters, 0) / sublayers.length;
+  const each = sublayers.reduce((sum, one) => sum + usedWeights(one), 0) / sublayers.length;
   const headWeights = epilogue.bytes / Float32Array.BYTES_PER_ELEMENT;
-  return sublayerTokens * mean + readoutTokens * headWeights;
+  return sublayerTokens * each + readoutTokens * headWeights;
 }
 
 /** Seconds of a run, without opening sessions of sublayers. */
