@@ -125,6 +125,7 @@ export function flatten(config: ConfigFields): Record<string, string> {
   );
 }
 
+/** Fields of a JSON object; none if the value is not an object. */
 export function record(value: unknown): ConfigFields {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : {};
 }

@@ -9,7 +9,7 @@ import { asRows, floatOutput, int64Tensor, rowsBetween } from './tensors';
 import type { HiddenState, Tensor } from './tensors';
 import { say } from '../message';
 
-/** A number for each token, from the logits in front of it. */
+/** A value per token, computed from the logits that predict it, such as its negative log-likelihood. */
 export interface TokenTerm {
   readonly key: string;
   /**

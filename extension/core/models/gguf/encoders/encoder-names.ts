@@ -103,8 +103,7 @@ export function describePooling(keys: GgufKeys): readonly string[] {
 }
 
 /**
- * A family of encoders under the names of a file.
- * @param own the family's names there
+ * Encoder architecture with the tensor names of a GGUF file instead of those of a Hugging Face folder.
  */
 export function encoderInGguf(
   { classes, config, rotary, slidingWindow, modules, slopes, ...encoder }: EncoderArchitecture,
