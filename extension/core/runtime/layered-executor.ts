@@ -121,7 +121,7 @@ function chooseStreamed(
 }
 
 /** Expected share of the experts of a MoE layer that some tokens reach, if routers send them to all experts equally. */
-export const reachedShare = (
+const reachedShare = (
   experts: Pick<ExpertSummary, 'count' | 'perToken'> | undefined,
   tokens: number,
 ): number => (experts === undefined ? 1 : 1 - (1 - experts.perToken / experts.count) ** tokens);
