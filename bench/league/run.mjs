@@ -11,7 +11,7 @@
  * --python: needs gguf; without it, the rule of the pull request is left out.
  * --types: compared by rounding. --mixes: their bytes are limits for chosen types. --judged: types whose files are also
  * judged by llama-perplexity. --pure: types to choose from. --domains: types that are also compared on the bundled prose,
- * code, dialogue and non-Latin scripts, each by itself.
+ * code, dialogue and non-Latin scripts, one after the other.
  */
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
