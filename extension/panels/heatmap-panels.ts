@@ -18,7 +18,7 @@ export class HeatmapPanels extends Panels<ModelSession, HeatmapPanel> implements
   }
 
   /**
-   * A new tab opens next to the active file, or with other heatmaps if there are any.
+   * A new tab opens with other heatmaps if there are any, next to the active text, or over another panel.
    * @param left a tab that remains after a window reload
    */
   public show(session: ModelSession, left?: WebviewPanel): void {
@@ -40,7 +40,8 @@ export class HeatmapPanels extends Panels<ModelSession, HeatmapPanel> implements
     // Covers another heatmap only if that one is visible.
     const isHeatmap = this.panels.some(({ active }) => active);
     const columns = this.panels.flatMap(({ viewColumn }) => viewColumn ?? []);
-    return columns.find((column) => (column === here) === isHeatmap) ?? ViewColumn.Beside;
+    const beside = window.activeTextEditor === undefined ? ViewColumn.Active : ViewColumn.Beside;
+    return columns.find((column) => (column === here) === isHeatmap) ?? beside;
   }
 
   /** Fills a webview that VS Code has made for a custom editor. */

@@ -48,6 +48,13 @@ describe('menus', () => {
     expect([...new Set(tested)].sort()).toEqual([...keys].sort());
   });
 
+  it('offer to install CUDA only if there is an NVIDIA GPU', () => {
+    const entry = listEntries('commandPalette').find(
+      ({ command }) => command === 'espalier.installCuda',
+    );
+    expect(entry?.when).toBe('espalier.canInstallCuda');
+  });
+
   it('lead to every task of a model', () => {
     const reached = ['espalier.model', 'espalier.modelMore'].flatMap((menu) =>
       listEntries(menu).map(({ command }) => command),

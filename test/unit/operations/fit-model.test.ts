@@ -23,6 +23,7 @@ import type { OfferedSizes } from '../../../extension/core/operations/size-choic
 import {
   describeMarks,
   isPossible,
+  mixTitle,
   requantizesAlways,
 } from '../../../extension/core/pipelines/size-choices';
 import type { SensitivityEvent } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
@@ -173,6 +174,10 @@ describe('the sizes of a model', () => {
     expect(quantized).toBe('Q8_0');
     const marks = new Map(choices.map((choice) => [choice.size, choice.marks]));
     expect(marks.get('Q8_0')).toEqual(['larger']);
+    // Half the size can't be reached, so the next larger mix is offered.
+    expect(marks.get('50%')).toContain('out of reach');
+    expect(choices[0]).toMatchObject({ kind: 'mix', size: '75%' });
+    expect(inEnglish(mixTitle('75%'))).toBe('75 % of the size');
     expect(marks.get('Q4_K_M')).toEqual(['requantizes']);
     // Possible choices come first, and those that can't be taken say only why.
     expect(choices.findLastIndex(isPossible)).toBe(choices.filter(isPossible).length - 1);
@@ -182,6 +187,19 @@ describe('the sizes of a model', () => {
     expect(words('Q4_K_M', true)).toBeUndefined();
     expect(inEnglish(words('Q4_K_M', false) ?? verbatim(''))).toBe('requantizes Q8_0');
     expect(inEnglish(words('Q8_0', true) ?? verbatim(''))).toBe('not smaller than the model');
+  });
+
+  it('of an MoE model are not for transformers, which keeps all experts in one tensor', async () => {
+    const model = fixture('qwen3-moe');
+    const { runtime, runtimes } = await listedSizes({ model });
+    expect(runtime).not.toBe('transformers');
+    expect(runtimes).toEqual(['llama.cpp', 'onnxruntime']);
+    await expect(run({ model, for: 'transformers' })).rejects.toFailWith({
+      code: 'experts-not-expressible',
+      file: 'qwen3-moe',
+      field: 'for',
+      remedy: /Choose llama\.cpp or onnxruntime\./,
+    });
   });
 
   it('of a GGUF file are for llama.cpp only', async () => {
@@ -336,7 +354,9 @@ describe('a size', () => {
       field: 'speed',
     });
     const whole = await fitted({ ...given, size: '90%', out: join(folder, 'slow') });
-    expect(whole.result.speed).toBeUndefined();
+    // Nothing was asked, and llama.cpp isn't there to measure it.
+    expect(whole.result.speed).toMatchObject({ source: 'bandwidth' });
+    expect(whole.result.speed?.asked).toBeUndefined();
     const { result } = await fitted({
       ...{ ...given, size: '90%', machine: 'raspberry-pi-5', out: join(folder, 'fast') },
       speed: decodeSpeed(whole.result),

@@ -15,8 +15,16 @@ import {
   installCudaProvider,
   providerPackage,
 } from '../../../extension/core/runtime/cuda/install-provider';
+import { hasNvidiaGpu } from '../../../extension/core/runtime/cuda/can-install';
 import { onnxRuntimeVersion } from '../../../extension/core/runtime/device';
 import { temporaryFolder } from '../temporary-folder';
+
+it('CUDA is offered only if the driver of an NVIDIA GPU is loaded', () => {
+  expect(hasNvidiaGpu((path) => path === '/dev/nvidiactl')).toBe(true);
+  // In WSL.
+  expect(hasNvidiaGpu((path) => path === '/dev/dxg')).toBe(true);
+  expect(hasNvidiaGpu(() => false)).toBe(false);
+});
 
 const scratch = temporaryFolder();
 const file = join(scratch, 'gpu.nupkg');

@@ -1,6 +1,10 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { previewPrunedFile } from '../../../extension/core/export/preview-file';
+import { checkChanges } from '../../../extension/core/export/changes';
+import {
+  describeGgufLoading,
+  previewPrunedFile,
+} from '../../../extension/core/export/preview-file';
 import { openModel } from '../../../extension/core/models/open-model';
 import {
   defaultPlanPath,
@@ -74,6 +78,11 @@ describe('a model in one file', () => {
     expect(() => previewPrunedFile(['block.1.feedforward'], summary)).toThrow(
       /block\.1\.feedforward can't be removed alone/,
     );
+    // A pruned width that differs between blocks needs a deci model, with all sublayers.
+    const whole = describeGgufLoading('a.gguf', checkChanges(summary, []), true);
+    expect(inEnglish(whole)).toMatch(/: a\.gguf, a deci model of 2 blocks\.$/);
+    const less = describeGgufLoading('a.gguf', checkChanges(summary, block.slice(0, 1)), true);
+    expect(inEnglish(less)).toMatch(/a deci model of 2 blocks without 1 sublayer\.$/);
     const onnx = (await openModel(onnxFixture('gpt2-legacy'))).summary;
     const [first] = onnx.sublayers;
     const preview = previewPrunedFile(first === undefined ? [] : [first.id], onnx);

@@ -4,5 +4,5 @@ import { existsSync } from 'node:fs';
 export const canInstallCuda = (): boolean => process.platform === 'linux' && process.arch === 'x64';
 
 /** True if the driver of an NVIDIA GPU is loaded, in Linux or in WSL. */
-export const hasNvidiaGpu = (): boolean =>
-  ['/dev/nvidiactl', '/dev/dxg'].some((file) => existsSync(file));
+export const hasNvidiaGpu = (exists: (file: string) => boolean = existsSync): boolean =>
+  ['/dev/nvidiactl', '/dev/dxg'].some((file) => exists(file));

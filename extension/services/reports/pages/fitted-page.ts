@@ -49,8 +49,8 @@ export function fittedPage(result: FittedModel): PageContent {
         tiles: [
           sizeTile(result.bytesBefore, result.bytesAfter),
           memoryTile(memory.before, memory.after, memory.context),
-          ...(speed === undefined ? [] : [predictedSpeedTile(speed)]),
           ...(evaluation === undefined ? [] : evaluationTiles(evaluation)),
+          ...(speed === undefined ? [] : [predictedSpeedTile(speed)]),
         ],
         texts: [localise(describeVerification(result.verification))],
       },
