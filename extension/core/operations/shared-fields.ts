@@ -3,7 +3,7 @@ import type { CalibrationRequest } from '../data/calibration';
 import { defaultTextPolicy, textPolicies } from '../data/text-scores';
 import type { TextPolicy } from '../data/text-scores';
 import type { PlanApplication } from '../pipelines/apply-plan';
-import type { RoundingCalibration } from '../pipelines/rounding/round-model';
+import type { RoundingCalibration } from '../pipelines/compression/start-calibration';
 import { readImportance } from '../export/gguf/importance';
 import { typeMixNames } from '../export/gguf/type-mixes';
 import { layoutNames } from '../export/hugging-face/layouts';

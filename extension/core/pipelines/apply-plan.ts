@@ -16,7 +16,7 @@ import type { LayoutName } from '../export/hugging-face/layouts';
 import type { PruneResult } from './prune-result';
 import type { OpenedModel } from '../models/opened-model';
 import { UserError } from '../user-error';
-import type { RoundingCalibration } from './rounding/round-model';
+import type { RoundingCalibration } from './compression/start-calibration';
 import { writeModel } from './write-model';
 import { say } from '../message';
 import { randomUUID } from 'node:crypto';

@@ -15,7 +15,7 @@ import { OutputFolder } from '../export/output-folder';
 import type { PruneResult } from './prune-result';
 import { roundingWriter } from './rounding/rounding-writer';
 import { RoundingStore } from './rounding/rounding-store';
-import type { RoundingCalibration } from './rounding/round-model';
+import type { RoundingCalibration } from './compression/start-calibration';
 import type { LayeredModel } from '../models/layered-model';
 import type { ModelSummary } from '../models/model-summary';
 import { explainNothingFreed, freeingNothing } from '../shared-weights';

@@ -12,12 +12,21 @@ import { CalibrationPass } from '../../tensornet/statistics/calibration-pass';
 import { defaultTokens } from '../../tensornet/statistics/profile-inputs';
 import { gramRoom, memoryBesideFitting } from '../../tensornet/statistics/fitting-memory';
 import { chosenLayers } from './layer-choices';
+import type { DistillSettings } from '../../tensornet/repair/repair-settings';
 
 /** Text or examples, and the bundled text that is the default. */
 export interface CompressCalibration {
   readonly request: CalibrationRequest;
   /** Path of that text. */
   readonly bundledText: string;
+}
+
+/** Calibration of error-feedback rounding. */
+export interface RoundingCalibration extends CompressCalibration {
+  /** Seed of random inputs. */
+  readonly seed?: number;
+  /** Settings of training the rounded model on the calibration; undefined if it is not trained. */
+  readonly distillation?: DistillSettings;
 }
 
 /**

@@ -31,7 +31,7 @@ import {
   graphWeights,
   trainableTransformer,
 } from '../../training/trainable-transformer';
-import type { RoundingCalibration } from './round-model';
+import type { RoundingCalibration } from '../compression/start-calibration';
 import type { RoundingStore } from './rounding-store';
 
 interface DistillOptions {

@@ -15,7 +15,7 @@ import { StatisticsAccumulator } from '../../tensornet/statistics/statistics-acc
 import type { InputStatistics } from '../../tensornet/statistics/statistics-accumulator';
 import { fisherGraph, fisherValues } from '../../training/trainable-transformer';
 import { UserError } from '../../user-error';
-import type { RoundingCalibration } from './round-model';
+import type { RoundingCalibration } from '../compression/start-calibration';
 
 /** Name of the token embedding in errors about its gradients. */
 const embeddingName = 'token embedding';

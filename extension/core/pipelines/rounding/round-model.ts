@@ -24,22 +24,13 @@ import { outputTensor } from '../../runtime/tensors';
 import { factorHessian } from '../../tensornet/quantize/gptq';
 import type { HessianFactor } from '../../tensornet/quantize/gptq';
 import { roundToBlocks } from '../../tensornet/quantize/round-blocks';
-import type { DistillSettings } from '../../tensornet/repair/repair-settings';
 import type { SublayerStatistics } from '../../tensornet/statistics/calibration-pass';
 import type { InputStatistics } from '../../tensornet/statistics/statistics-accumulator';
 import { StatisticsAccumulator } from '../../tensornet/statistics/statistics-accumulator';
 import { embeddingStatistics, findEmbedding } from './embedding-statistics';
 import { startCalibration } from '../compression/start-calibration';
-import type { CompressCalibration, StartedCalibration } from '../compression/start-calibration';
+import type { RoundingCalibration, StartedCalibration } from '../compression/start-calibration';
 import type { RoundingStore } from './rounding-store';
-
-/** Calibration of error-feedback rounding. */
-export interface RoundingCalibration extends CompressCalibration {
-  /** Seed of random inputs. */
-  readonly seed?: number;
-  /** Settings of training the rounded model on the calibration; undefined if it is not trained. */
-  readonly distillation?: DistillSettings;
-}
 
 interface RoundingOptions {
   readonly calibration: RoundingCalibration;

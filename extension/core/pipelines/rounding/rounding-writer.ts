@@ -12,7 +12,7 @@ import type { OpenedModel } from '../../models/opened-model';
 import type { DeviceName } from '../../runtime/device';
 import { distillModel, requireDistillable } from './distill-model';
 import { roundModel } from './round-model';
-import type { RoundingCalibration } from './round-model';
+import type { RoundingCalibration } from '../compression/start-calibration';
 import type { RoundingStore } from './rounding-store';
 
 /** Rounding of a model with error feedback. */
