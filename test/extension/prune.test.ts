@@ -102,7 +102,7 @@ describe('Prune Layers', () => {
     assert.match(reportText(espalier, widthPruned), /"tags":\["width-pruned"/);
     assert.match(
       reportText(espalier, widthPruned),
-      /Verified: it opens and runs, .* Here, "plan" is the original with the same changes, in memory\./,
+      /Verified: it opens and runs, .* Here, \\"plan\\" is the original with the same changes, in memory\./,
     );
     assert.match(
       reportText(espalier, widthPruned),
@@ -115,7 +115,7 @@ describe('Prune Layers', () => {
     assert.match(reportText(espalier, converted), /"tags":\["converted"/);
     assert.match(
       reportText(espalier, converted),
-      /Verified: it opens and runs, .* Here, "plan" is the original\./,
+      /Verified: it opens and runs, .* Here, \\"plan\\" is the original\./,
     );
   });
 
