@@ -332,7 +332,7 @@ describe('repair', () => {
     };
     const whole = await repaired('in-one-piece', where.memoryBytes);
     const refusal: unknown = await repaired('in-none', 1 << 10).catch((error: unknown) => error);
-    const [, least = ''] = /Allow (\d+) KiB/.exec(String(refusal)) ?? [];
+    const [, least = ''] = /at least (\d+) KiB/.exec(String(refusal)) ?? [];
     const pieces = await repaired('in-four', Math.ceil(1.1 * Number(least) * 1024));
     expect(pieces.runs).toBe(4 * whole.runs);
     expect(Math.abs(pieces.lossAfter / whole.lossAfter - 1)).toBeLessThan(1e-3);
