@@ -74,7 +74,7 @@ export function join(
 
 /** A tensor in main memory with values of its own. */
 export function copyTensor({ type, data, dims }: Tensor): Tensor {
-  return new Tensor(type, (data as Tensor.DataType).slice() as Tensor.DataType, dims);
+  return new Tensor(type, data.slice(), dims);
 }
 
 /** Some rows of one of a batch, as a view: tensor [batch, rows, …] as [1, end − start, …]. */
