@@ -1,7 +1,15 @@
 import { create, toBinary } from '@bufbuild/protobuf';
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
-import type { WeightBytes } from './graph-builder';
 import { GraphProtoSchema, ModelProtoSchema, TensorProtoSchema } from './proto/onnx_pb';
+import type { TensorProto_DataType as DataType } from './proto/onnx_pb';
+
+/** Bytes of a computed weight. */
+export interface WeightBytes {
+  readonly name: string;
+  readonly dataType: DataType;
+  readonly shape: readonly number[];
+  readonly bytes: Uint8Array;
+}
 
 /**
  * Adds initializers to a serialized model. Readers of Protocol Buffers merge repeated occurrences of a message, so a second graph

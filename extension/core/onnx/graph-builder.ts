@@ -9,6 +9,7 @@ import {
 } from './proto/onnx_pb';
 import type { Message } from '../message';
 import { withInitializers } from './append-initializers';
+import type { WeightBytes } from './append-initializers';
 import { attribute, entry, externalTensor, float, numberArrays, valueInfo } from './messages';
 import type { Attribute, Dimension, ExternalData, ExternalLocation } from './messages';
 import type {
@@ -80,11 +81,6 @@ export interface ComputedWeight {
 
 /** Place of a weight: its initializer, an absolute path, and the first byte. */
 export type WeightPlace = Pick<ExternalData, 'name' | 'file' | 'offset'>;
-
-/** Bytes of a computed weight. */
-export interface WeightBytes extends Pick<ComputedWeight, 'name' | 'dataType' | 'shape'> {
-  readonly bytes: Uint8Array;
-}
 
 /** Graph for a session. */
 export interface SessionGraph {
