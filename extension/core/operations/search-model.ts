@@ -1,3 +1,4 @@
+import type { LayeredExecutor } from '../runtime/layered-executor';
 import { join } from 'node:path';
 import type { CalibrationRequest } from '../data/calibration';
 import { defaultCalibration } from '../data/calibration-defaults';
@@ -45,8 +46,8 @@ export async function searchWork(
   const { sequences, length } = calibrationText(request, settings, model);
   const tokens = sequences * length;
   const { mode, granularity, metric, confidence, everyDistance, baselines, refine } = settings;
-  const workWith = (isScreened: boolean): Readonly<Record<'model' | 'copy', ModelWork>> => {
-    const total = totalWork(expectedWork(settings, summary, tokens, { isScreened }));
+  const workWith = (copy?: LayeredExecutor): Readonly<Record<'model' | 'copy', ModelWork>> => {
+    const total = totalWork(expectedWork(settings, summary, tokens, { copy }));
     const work = ({ evaluations, readouts, passes }: Amount): ModelWork => ({
       sublayerTokens: tokens * evaluations,
       readoutTokens: tokens * readouts,
@@ -59,14 +60,14 @@ export async function searchWork(
   return {
     ...runWork(
       model,
-      workWith(false).model,
+      workWith().model,
       ...[mode, granularity, metric, confidence, settings.arithmetic],
       ...[everyDistance, baselines.length, refine?.method],
     ),
     probe: async (where) => {
       const plan = await planScreening(model.model, settings, { ...where, isShared });
       const { executor, copy } = searchExecutors(model.model, plan, where);
-      const work = workWith(copy !== undefined);
+      const work = workWith(copy);
       return [
         { executor, work: work.model },
         ...(copy === undefined ? [] : [{ executor: copy, work: work.copy }]),

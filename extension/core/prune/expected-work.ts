@@ -37,8 +37,8 @@ const [firstPasses, laterPasses] = [10, 4] as const;
 const passesPerRound = 2;
 
 /**
- * Tokens through the int8 copy relative to those expected of a search. Counted on Qwen2.5-Coder-0.5B with sessions that are opened for
- * each pass, where main trajectories are computed again.
+ * Tokens through the int8 copy relative to those expected of a search if sessions are opened for each pass, where main
+ * trajectories are computed again. Counted on Qwen2.5-Coder-0.5B.
  */
 const beyondExpected = 1.25;
 
@@ -94,13 +94,16 @@ const tokensPerPass = ({ shares, model }: StateRoom): number =>
  * Expected computations of a search.
  * @param tokens total tokens of all sequences
  * @param known `isSearched` if the search itself is done, so that only the original runs before the refinement and
- *   baselines; `isScreened` if candidates are compared on an int8 copy
+ *   baselines; `copy` if candidates are compared on an int8 copy
  */
 export function expectedWork(
   settings: SearchSettings,
   summary: ModelSummary,
   tokens: number,
-  known: { readonly isSearched?: boolean; readonly isScreened?: boolean } = {},
+  known: {
+    readonly isSearched?: boolean;
+    readonly copy?: Pick<LayeredExecutor, 'streamedBytes'> | undefined;
+  } = {},
 ): ExpectedWork {
   const candidates = listCandidates(summary, settings.granularity);
   const count = summary.sublayers.length;
@@ -126,13 +129,14 @@ export function expectedWork(
           (candidates.length * measured * tokens) / tokensPerPass(executor),
         ),
     });
-    if (known.isScreened !== true) {
+    const { copy } = known;
+    if (copy === undefined) {
       return onModel(compare(1, isAdaptive ? 1 : 0));
     }
     const confirmed = Math.min(1, confirmedRows / tokens);
     const run = confirmed * (originals + 1);
     return {
-      copy: compare(beyondExpected, 0),
+      copy: compare(copy.streamedBytes > 0 ? beyondExpected : 1, 0),
       model: {
         evaluations: run * count,
         readouts: run,

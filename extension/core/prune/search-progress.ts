@@ -64,8 +64,7 @@ export class SearchProgress implements SearchListener {
     private readonly context: JobContext<ProfileEvent>,
     private readonly options: ProgressOptions = {},
   ) {
-    const isScreened = options.copy !== undefined;
-    this.expected = expectedWork(settings, summary, calibration.tokens, { ...options, isScreened });
+    this.expected = expectedWork(settings, summary, calibration.tokens, options);
     this.rates = new SearchRates(work, options);
     const { first, later, rounds } = this.expected;
     this.current = this.workOf(first);
