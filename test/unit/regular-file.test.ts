@@ -66,12 +66,9 @@ it('lines of a file have no line ends', async () => {
   });
 });
 
-/**
- * Files that read in another way, and why that is safe. Names that others can choose are opened by
- * core/regular-file.ts.
- */
+/** Files that read with Node's functions, and why that is safe. Others use core/regular-file.ts. */
 const others: Readonly<Record<string, string>> = {
-  'extension/core/proc-file.ts': '/proc',
+  'extension/core/regular-file.ts': 'the reader itself, and /proc',
   'extension/services/jobs/job-store.ts': "the extension's storage, before anything is waited for",
   'extension/services/jobs/saved-work.ts': 'a few bytes, opened without waiting, looked at first',
 };

@@ -169,7 +169,7 @@ class Writer {
     if (room < 1 || prompt.length > maxPositions) {
       throw new UserError(
         'prompt-too-long',
-        say`The prompt has ${counted(prompt.length, 'token')}, so there is no room to generate ${name}.`,
+        say`The prompt has ${counted(prompt.length, 'token')}, which leaves no room to generate with ${name}.`,
         {
           field: 'prompt',
           remedy: say`Shorten it: the model reads ${counted(maxPositions, 'token')}.`,

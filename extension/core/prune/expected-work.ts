@@ -102,7 +102,7 @@ export function expectedWork(
   tokens: number,
   known: {
     readonly isSearched?: boolean;
-    readonly copy?: Pick<LayeredExecutor, 'streamedBytes'> | undefined;
+    readonly copy?: Pick<LayeredExecutor, 'keepsSessions'> | undefined;
   } = {},
 ): ExpectedWork {
   const candidates = listCandidates(summary, settings.granularity);
@@ -136,7 +136,7 @@ export function expectedWork(
     const confirmed = Math.min(1, confirmedRows / tokens);
     const run = confirmed * (originals + 1);
     return {
-      copy: compare(copy.streamedBytes > 0 ? beyondExpected : 1, 0),
+      copy: compare(copy.keepsSessions ? 1 : beyondExpected, 0),
       model: {
         evaluations: run * count,
         readouts: run,

@@ -102,9 +102,9 @@ describe('a model that reads source and target', async () => {
     const prompt = 'a'.repeat(maxPositions);
     const [{ tokens }] = await generateTexts([{ ...request, prompt, tokens: 100 }], unattended);
     expect(tokens).toBe(maxPositions);
-    await expect(generateTexts([{ ...request, prompt: `${prompt}b` }], unattended)).rejects.toThrow(
-      /leave no room for bart/,
-    );
+    await expect(
+      generateTexts([{ ...request, prompt: `${prompt}b` }], unattended),
+    ).rejects.toFailWith({ code: 'prompt-too-long', field: 'prompt' });
   });
 
   it('begins with the forced token and never writes a bad word', async () => {

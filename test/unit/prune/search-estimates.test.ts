@@ -80,6 +80,7 @@ function startReplay(trace: Trace, estimates: [number, number | undefined][]): R
       get openings() {
         return openings[name];
       },
+      keepsSessions: (trace[name]?.streamedBytes ?? 0) === 0,
       openedBytes: (passes: number) => passes * (trace[name]?.streamedBytes ?? 0),
       shares: { stateBytes: trace[name]?.stateBytes },
       model,

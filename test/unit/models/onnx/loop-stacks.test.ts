@@ -292,7 +292,7 @@ describe('stacks that are changed in front of a loop', () => {
         nodes: [['CumSum', ['up', 'first'], ['up_a']], scan('up_a')],
         initializers: [stored('first', DataType.INT64, [], new Uint8Array(8))],
       },
-      /Scan y can't be unrolled: its steps read up_a, which CumSum makes of whole stacks\./,
+      /Scan y can't be unrolled: its steps read up_a, which CumSum computes from whole stacks\./,
     ],
   ])('are left in the loop, with the reason: %s', async (_, model, reason) => {
     const { ids, warnings } = await scratch.opened(model);
