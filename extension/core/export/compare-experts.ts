@@ -2,6 +2,7 @@ import { sliceRows, hasFloatRows } from '../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import { readFloatRows } from '../checkpoints/float-rows';
 import { checkpoint } from '../jobs/job';
+import { rootMeanSquare, sumOfSquares } from '../linear-algebra/small-matrix';
 import type { JobContext } from '../jobs/job';
 import type { PrunableSublayer, QuantizableSublayer } from '../models/layered-model';
 import type { LinearLayer } from '../models/matrix-encoding';
@@ -196,23 +197,21 @@ function isOwn(
   isExact: boolean,
 ): boolean {
   const distance = squaredDistance(values, own);
-  const size = squaredSum(own);
+  const size = sumOfSquares(own);
   if (!(distance > exactError ** 2 * size)) {
     return !Number.isNaN(distance);
   }
   if (isExact) {
     return false;
   }
-  if (size < smallestWeights ** 2 * own.length) {
+  if (rootMeanSquare(own) < smallestWeights) {
     return true;
   }
   // A single value, as in a bias, has no direction.
-  const isUnrelated = own.length > 1 && distance > unrelated * (size + squaredSum(values));
+  const isUnrelated = own.length > 1 && distance > unrelated * (size + sumOfSquares(values));
   const limit = nearer * distance;
   return !isUnrelated && !all.some((other) => squaredDistance(values, other, limit) < limit);
 }
-
-const squaredSum = (values: Float32Array): number => values.reduce((sum, x) => sum + x * x, 0);
 
 /** |a − b|², or a smaller sum that exceeds `limit`. */
 function squaredDistance(a: Float32Array, b: Float32Array, limit = Infinity): number {

@@ -170,7 +170,7 @@ export const isFitted = (result: FitResult): result is FittedModel => 'verificat
 const targetNames = ['size', 'machine', 'speed'] as const;
 
 const measuringOnly = (name: NameOf): Message =>
-  say`${name('machine')} and ${name('speed')} apply only if ${name('size')} is a percentage or an amount, ${name('time')} also to types of two or three bits: other types are not measured or trained.`;
+  say`${name('machine')} and ${name('speed')} apply only if ${name('size')} is a percentage or an amount. ${name('time')} also applies to types of two or three bits, which are trained.`;
 
 /** A named type is written without measuring. */
 const measuringRule: Rule = {

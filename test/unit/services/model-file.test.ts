@@ -46,7 +46,7 @@ describe('a model in one file', () => {
     });
   });
 
-  it('stands for its folder if no other model is there', () => {
+  it('is listed with its folder if no other model is there', () => {
     const models = [
       '/w/a.gguf',
       '/w/b',

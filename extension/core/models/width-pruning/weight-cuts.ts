@@ -22,21 +22,21 @@ export interface WidthTensor {
   /**
    * Remaining positions along the axis, in order, for the given remaining channels or head groups.
    */
-  readonly places: (kept: readonly number[]) => readonly number[];
+  readonly places: (remaining: readonly number[]) => readonly number[];
 }
 
 /** Remaining part of a weight, for all tensors of its encoding. */
 export function cutWeight(
   { tensor, axis, places }: WidthTensor,
-  kept: readonly number[],
+  remaining: readonly number[],
 ): ComputedTensor[] {
-  const staying = places(kept);
+  const staying = places(remaining);
   if (tensor.packed !== undefined) {
     return cutPacked(tensor, tensor.packed, axis, staying);
   }
   const unit = axisUnit(tensor, axis) ?? 1;
   const runs = (tensor.shape[axis] ?? 0) / unit;
-  return [cutTensor({ tensor, axis, runs, kept: consecutiveRuns(staying, unit) })];
+  return [cutTensor({ tensor, axis, runs, remaining: consecutiveRuns(staying, unit) })];
 }
 
 /**
@@ -104,17 +104,17 @@ export function packedUnit(
 
 /**
  * Remaining part of the tensors of a packed weight.
- * @param kept rows (axis 0) or columns of the weight, in multiples of {@link packedUnit}
+ * @param remaining rows (axis 0) or columns of the weight, in multiples of {@link packedUnit}
  */
 function cutPacked(
   { shape }: LazyTensor,
   { matrix, isTransposed, sizes }: PackedWeight,
   axis: number,
-  kept: readonly number[],
+  remaining: readonly number[],
 ): ComputedTensor[] {
-  const cuts = cutMatrix(matrix, storedAxis(isTransposed, axis), kept);
+  const cuts = cutMatrix(matrix, storedAxis(isTransposed, axis), remaining);
   const byName = new Map(cuts.map((cut) => [cut.name, cut]));
-  const left = shape.with(axis, kept.length);
+  const left = shape.with(axis, remaining.length);
   return [...byName.values(), ...(sizes === undefined ? [] : [shapeTensor(sizes, left)])];
 }
 
@@ -177,7 +177,11 @@ function cutBlock(
   return block?.[axis] ?? (count === 1 ? undefined : shape[axis] / count);
 }
 
-function cutMatrix(matrix: PackedMatrix, axis: 0 | 1, kept: readonly number[]): ComputedTensor[] {
+function cutMatrix(
+  matrix: PackedMatrix,
+  axis: 0 | 1,
+  remaining: readonly number[],
+): ComputedTensor[] {
   const { shape, tensor, minus, times, over } = matrix;
   const unit = ownUnit(matrix, axis) ?? 1;
   const grids = [minus, times, over].flatMap((grid) => {
@@ -187,14 +191,21 @@ function cutMatrix(matrix: PackedMatrix, axis: 0 | 1, kept: readonly number[]): 
     const block = cutBlock(grid, shape, axis);
     const { groups } = grid;
     return [
-      ...(block === undefined ? [] : cutMatrix(grid.matrix, axis, consecutiveRuns(kept, block))),
+      ...(block === undefined
+        ? []
+        : cutMatrix(grid.matrix, axis, consecutiveRuns(remaining, block))),
       ...(groups?.axis === axis
-        ? [groupIndices(groups.tensor, block ?? shape[axis], kept.length)]
+        ? [groupIndices(groups.tensor, block ?? shape[axis], remaining.length)]
         : []),
     ];
   });
   return [
-    cutTensor({ tensor, axis, runs: shape[axis] / unit, kept: consecutiveRuns(kept, unit) }),
+    cutTensor({
+      tensor,
+      axis,
+      runs: shape[axis] / unit,
+      remaining: consecutiveRuns(remaining, unit),
+    }),
     ...grids,
   ];
 }
@@ -250,24 +261,24 @@ interface Cut {
   /** Number of equally sized runs along the axis. */
   readonly runs: number;
   /** Indices of the remaining runs, ascending. */
-  readonly kept: readonly number[];
+  readonly remaining: readonly number[];
 }
 
 /** Remaining part of a tensor in its stored data type, read when it is written. */
-function cutTensor({ tensor, axis, runs, kept }: Cut): ComputedTensor {
+function cutTensor({ tensor, axis, runs, remaining }: Cut): ComputedTensor {
   const { name, dtype, shape } = tensor;
-  const size = ((shape[axis] ?? 0) / runs) * kept.length;
-  const outer = elementCount(shape.slice(0, axis));
-  const each = tensor.length / (outer * runs);
-  const length = outer * kept.length * each;
+  const size = ((shape[axis] ?? 0) / runs) * remaining.length;
+  const slices = elementCount(shape.slice(0, axis));
+  const each = tensor.length / (slices * runs);
+  const length = slices * remaining.length * each;
   return {
     ...{ name, dtype, shape: shape.with(axis, size), length },
     bytes: async () => {
       const all = await readBytes(tensor, tensor.length);
       const result = Buffer.alloc(length);
       let at = 0;
-      for (let first = 0; first < outer * runs; first += runs) {
-        for (const run of kept) {
+      for (let first = 0; first < slices * runs; first += runs) {
+        for (const run of remaining) {
           all.copy(result, at, (first + run) * each, (first + run + 1) * each);
           at += each;
         }

@@ -9,8 +9,9 @@ import type { EmbeddingOrHead } from '../../models/matrix-encoding';
 import { idsIn } from '../../models/model-input';
 import { streamWidth } from '../../models/model-emitter';
 import { maySpin, withSessions } from '../../runtime/session';
-import { floatOutput, floatTensor, int64Tensor } from '../../runtime/tensors';
+import { floatOutput, floatTensor } from '../../runtime/tensors';
 import { trainsAsWhole } from '../../tensornet/repair/repair-end-to-end';
+import { textInputs } from '../../tensornet/repair/teacher-texts';
 import { StatisticsAccumulator } from '../../tensornet/statistics/statistics-accumulator';
 import type { InputStatistics } from '../../tensornet/statistics/statistics-accumulator';
 import { fisherGraph, fisherValues } from '../../training/trainable-transformer';
@@ -63,18 +64,11 @@ export async function embeddingStatistics(
       await checkpoint(context.cancellation);
       const stage = say`Measuring the sensitivity of the token embedding`;
       context.progress({ stage, unit: 'steps', done, total: texts.length, moreFollows: true });
-      const shape = [1, ids.length];
+      const { length } = ids;
+      const draws = Float32Array.from(ids, () => random());
       const feeds = {
-        input_ids: int64Tensor(ids, shape),
-        attention_mask: int64Tensor(new Int32Array(ids.length).fill(1), shape),
-        position_ids: int64Tensor(
-          ids.map((_, i) => i),
-          shape,
-        ),
-        [fisherValues.draws]: floatTensor(
-          Float32Array.from(ids, () => random()),
-          [...shape, 1],
-        ),
+        ...textInputs(ids, length),
+        [fisherValues.draws]: floatTensor(draws, [1, length, 1]),
       };
       const outputs = await session.run(
         Object.fromEntries(
@@ -82,7 +76,6 @@ export async function embeddingStatistics(
         ),
       );
       const gradients = floatOutput(outputs, fisherValues.gradients);
-      const { length } = ids;
       const dims = [length, gradients.length / length];
       await accumulator.add(new Map([[embeddingName, floatTensor(gradients, dims)]]));
     }

@@ -64,7 +64,8 @@ export async function roundModel(
 ): Promise<ReadonlyMap<string, ByteRange>> {
   const layers = model.summary.sublayers.flatMap((_, index) => model.sublayer(index).linearLayers);
   const tensors = new Map<string, ByteRange>();
-  const matrices = [...layers, ...findHead(model), ...findEmbedding(model)];
+  const embeddings = findEmbedding(model);
+  const matrices = [...layers, ...findHead(model), ...embeddings];
   const planned = planMatrices(matrices, types, store.path, tensors);
   if (planned.every(({ matrix }) => store.has(matrix.id))) {
     return tensors;
@@ -73,7 +74,7 @@ export async function roundModel(
   const file = await store.openFile();
   const rounder = new MatrixRounder(products, memoryBytes, file);
   let done = planned.filter(({ matrix }) => store.has(matrix.id)).length;
-  const embedding = planned.find(({ matrix: { id } }) => id === findEmbedding(model)[0]?.id);
+  const embedding = planned.find(({ matrix: { id } }) => id === embeddings[0]?.id);
   const round = async (
     matrices: readonly RoundedMatrix[],
     statistics: SublayerStatistics,
@@ -90,13 +91,16 @@ export async function roundModel(
       file,
     );
   };
-  let started: Awaited<ReturnType<typeof startCalibration>> | undefined;
+  let started: StartedCalibration | undefined;
   try {
     if (embedding !== undefined && !store.has(embedding.matrix.id)) {
       const how = { products, memoryBytes };
       const statistics = await embeddingStatistics(model, calibration, how, context);
       if (statistics === undefined) {
         tensors.delete(embedding.name);
+        if (planned.every((one) => one === embedding || store.has(one.matrix.id))) {
+          return tensors;
+        }
       } else {
         await round([embedding], new Map([[embedding.matrix.id, statistics]]));
       }

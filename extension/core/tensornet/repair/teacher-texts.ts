@@ -84,19 +84,27 @@ export class TeacherTexts {
     const probabilities = Float32Array.from(texts.flatMap((text) => [...text.probabilities]));
     const perToken = (numbers: ArrayLike<number>) => numbers.length / Math.max(1, size);
     return {
-      input_ids: int64Tensor(
+      ...textInputs(
         ids((text) => text.ids),
-        shape,
-      ),
-      attention_mask: int64Tensor(new Int32Array(size).fill(1), shape),
-      position_ids: int64Tensor(
-        Int32Array.from({ length: size }, (_, i) => i % length),
-        shape,
+        length,
       ),
       [lossInputs.teacherIds]: int64Tensor(topIds, [...shape, perToken(topIds)]),
       [lossInputs.teacher]: floatTensor(probabilities, [...shape, perToken(probabilities)]),
     };
   }
+}
+
+/** Inputs of the graph of a whole language model for texts of one length, one after the other. */
+export function textInputs(ids: Int32Array, length: number): Tensors {
+  const shape = [ids.length / length, length];
+  return {
+    input_ids: int64Tensor(ids, shape),
+    attention_mask: int64Tensor(new Int32Array(ids.length).fill(1), shape),
+    position_ids: int64Tensor(
+      ids.map((_, i) => i % length),
+      shape,
+    ),
+  };
 }
 
 /**

@@ -72,17 +72,20 @@ function predictedSpeedTile({ asked, before, after, source, machine }: Predicted
       : machine === undefined
         ? l10n.t('from the memory bandwidth')
         : l10n.t('from the memory bandwidth of {0}', localise(machines[machine].label));
+  const speedNote = (): string => {
+    if (asked !== undefined) {
+      return after < asked
+        ? l10n.t('below the requested {0}, {1}', formatSpeed(asked), basis)
+        : l10n.t('requested at least {0}, {1}', formatSpeed(asked), basis);
+    }
+    return machine === undefined
+      ? l10n.t('{0}; to measure it, run Espalier: Install llama.cpp', basis)
+      : basis;
+  };
   return {
     name: l10n.t('Predicted decode'),
     value: l10n.t('{0} tokens/s', `${formatSpeed(before)} → ${formatSpeed(after)}`),
-    note:
-      asked === undefined
-        ? machine === undefined
-          ? l10n.t('{0}; to measure it, run Espalier: Install llama.cpp', basis)
-          : basis
-        : after < asked
-          ? l10n.t('below the requested {0}, {1}', formatSpeed(asked), basis)
-          : l10n.t('requested at least {0}, {1}', formatSpeed(asked), basis),
+    note: speedNote(),
   };
 }
 
