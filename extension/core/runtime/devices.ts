@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { listSupportedBackends } from 'onnxruntime-node';
@@ -11,12 +12,26 @@ import { say } from '../message';
 /** Largest difference from the CPU's numbers, relative to the largest of them. */
 const tolerance = 1e-3;
 
+/** Device files of GPUs on Linux: of most drivers, NVIDIA, NVIDIA Tegra, AMD ROCm, Qualcomm, Arm Mali and WSL. */
+const gpuFiles = [
+  ...['/dev/dri', '/dev/nvidiactl', '/dev/nvhost-gpu', '/dev/nvgpu'],
+  ...['/dev/kfd', '/dev/kgsl-3d0', '/dev/mali0', '/dev/dxg'],
+];
+
+/** False if this machine has no GPU. A GPU in software, which WebGPU would find, is no faster than the CPU. */
+const mayHaveGpu = (): boolean => process.platform !== 'linux' || gpuFiles.some(existsSync);
+
+interface FinderOptions extends ProbeOptions {
+  /** False if this machine has nothing but its CPU, so that `auto` needs no trial. */
+  readonly mayHaveGpu?: () => boolean;
+}
+
 /** Finds out, once, what the devices of this machine can do. */
 export class DeviceFinder {
   private readonly reports = new Map<DeviceName, Promise<DeviceReport>>();
   private cpuTrial: Promise<DeviceTrial> | undefined;
 
-  public constructor(private readonly options: ProbeOptions) {}
+  public constructor(private readonly options: FinderOptions) {}
 
   /** Every device, tried. */
   public async list(): Promise<readonly DeviceReport[]> {
@@ -38,8 +53,9 @@ export class DeviceFinder {
     choice: DeviceChoice,
     warn: (message: Message) => void,
   ): Promise<DeviceName> {
-    if (choice === 'cpu') {
-      return choice;
+    const { mayHaveGpu: hasOther = mayHaveGpu } = this.options;
+    if (choice === 'cpu' || (choice === 'auto' && !hasOther())) {
+      return 'cpu';
     }
     if (choice === 'auto') {
       return (await this.list()).find((report) => report.preferred)?.name ?? 'cpu';

@@ -30,7 +30,7 @@ function fakeProbe(name: string, code: string): string {
 }
 
 function finder(script: string, timeLimitMilliseconds = 270_000): DeviceFinder {
-  return new DeviceFinder({ script, timeLimitMilliseconds });
+  return new DeviceFinder({ script, timeLimitMilliseconds, mayHaveGpu: () => true });
 }
 
 async function fallBack(devices: DeviceFinder, device: DeviceName): Promise<string> {
@@ -73,6 +73,14 @@ describe('devices', () => {
 
   it('need no probe and no warning for the CPU', async () => {
     expect(await finder('no such script').resolve('cpu', () => expect.unreachable())).toBe('cpu');
+  });
+
+  it('need no probe for auto on a machine without a GPU', async () => {
+    const script = fakeProbe('fast', 'process.send({ failure: "tried" })');
+    const options = { script, timeLimitMilliseconds: 270_000 };
+    const none = new DeviceFinder({ ...options, mayHaveGpu: () => false });
+    expect(await none.resolve('auto', () => expect.unreachable())).toBe('cpu');
+    expect(await fallBack(none, 'webgpu')).toContain('tried');
   });
 
   it.each([
