@@ -17,15 +17,15 @@ export interface HeldOut {
   readonly name: string;
 }
 
-/** Number of windows on which two models are evaluated in {@link mostSeconds}, each after a window to warm up. */
+/** Number of windows on which two models are evaluated in {@link mostSeconds}, after one window to warm up. */
 const affordableWindows = (secondsPerWindow: number): number =>
-  Math.floor(mostSeconds / (2 * secondsPerWindow)) - 1;
+  Math.floor((mostSeconds / secondsPerWindow - 1) / 2);
 
 /** Expected seconds of {@link perplexityByRounds}. */
 export function perplexitySeconds(model: LayeredModel, secondsPerToken: number): number {
   const secondsPerWindow = modelWindowLength(model) * secondsPerToken;
   const windows = Math.min(defaultWindows, affordableWindows(secondsPerWindow));
-  return windows < leastWindows ? 0 : 2 * (windows + 1) * secondsPerWindow;
+  return windows < leastWindows ? 0 : (2 * windows + 1) * secondsPerWindow;
 }
 
 /**
@@ -51,7 +51,7 @@ export async function perplexityByRounds(
     const removedIds = new Set(
       resolveIds(model.summary, removed.slice(0, rounds), { field: 'removed' }),
     );
-    const options = { length, removed: removedIds };
+    const options = { length, removed: removedIds, isWarm: found.length > 0 };
     const { perplexity, tokens, tokensPerSecond } = await evaluatePerplexity(
       ...([executor, ids, options, context] as const),
     );

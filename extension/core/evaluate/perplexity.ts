@@ -38,6 +38,8 @@ export interface PerplexityOptions {
   readonly stride?: number;
   /** Removed units, see RemovableUnits. */
   readonly removed?: ReadonlySet<number>;
+  /** True if the executor has just run these sublayers, so that its speed is measured without a warm-up window. */
+  readonly isWarm?: boolean;
   readonly saved?: SavedPart<WindowLoss>;
 }
 
@@ -58,7 +60,7 @@ export type MeasuredText = Evaluation & { readonly losses: readonly Loss[] };
  * each. With one, a window starts every `stride` tokens, and T counts every token but the text's
  * first, once. An encoder–decoder model predicts the second half of each window, or with a stride
  * its last `stride` tokens, from the rest as the source. The throughput excludes one warm-up
- * window.
+ * window, unless the executor is warm.
  */
 export async function evaluatePerplexity(
   executor: LayeredExecutor,
@@ -68,15 +70,17 @@ export async function evaluatePerplexity(
 ): Promise<MeasuredText> {
   const { model } = executor;
   const windows = windowsToPredict(model, text, options);
-  const { removed = new Set(), saved = unsavedPart() } = options;
+  const { removed = new Set(), isWarm = false, saved = unsavedPart() } = options;
   const losses = [...saved.values];
   const work = {
     terms: [negativeLogLikelihood],
     removed,
     stage: say`Evaluating ${model.summary.name}`,
   };
-  const quiet = { cancellation: watcher.cancellation, progress: () => undefined };
-  await windowSums(executor, windows.slice(losses.length, losses.length + 1), work, quiet);
+  if (!isWarm) {
+    const quiet = { cancellation: watcher.cancellation, progress: () => undefined };
+    await windowSums(executor, windows.slice(losses.length, losses.length + 1), work, quiet);
+  }
   let started = performance.now();
   const timed: SavedPart<WindowSums> = {
     values: losses.map(({ sum }) => [sum]),

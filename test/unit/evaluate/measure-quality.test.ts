@@ -118,8 +118,15 @@ it('measures perplexities of a search on the windows of an evaluation, or the fi
       perplexityByRounds({ executor, removed, secondsPerToken }, heldOutText, unattended);
     expect(await measure(1)).toEqual([]);
     expect(await measure(Number.NaN)).toEqual([]);
+    const { evaluations: before } = executor;
     const found = await measure(1e-6);
     expect(found.map(({ rounds }) => rounds)).toEqual([0, 2]);
+    const sublayers = model.summary.sublayers.length;
+    const windows = Math.ceil((found[0]?.tokens ?? 0) / (length - 1));
+    // The original warms up the executor for both.
+    expect(executor.evaluations - before).toBe(
+      (windows + 1) * sublayers + windows * (sublayers - 2),
+    );
     const opened = await openModelFiles(original);
     const evaluated = await evaluateModels(
       { model: opened, removed: [], text, ...run },
