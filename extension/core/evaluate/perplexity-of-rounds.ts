@@ -21,11 +21,13 @@ export interface HeldOut {
 const affordableWindows = (secondsPerWindow: number): number =>
   Math.floor((mostSeconds / secondsPerWindow - 1) / 2);
 
-/** Expected seconds of {@link perplexityByRounds}. */
-export function perplexitySeconds(model: LayeredModel, secondsPerToken: number): number {
-  const secondsPerWindow = modelWindowLength(model) * secondsPerToken;
-  const windows = Math.min(defaultWindows, affordableWindows(secondsPerWindow));
-  return windows < leastWindows ? 0 : (2 * windows + 1) * secondsPerWindow;
+/**
+ * Expected seconds of {@link perplexityByRounds}, from the seconds per token of the original and of the pruned model.
+ */
+export function perplexitySeconds(model: LayeredModel, original: number, pruned: number): number {
+  const length = modelWindowLength(model);
+  const windows = Math.min(defaultWindows, affordableWindows(length * original));
+  return windows < leastWindows ? 0 : ((windows + 1) * original + windows * pruned) * length;
 }
 
 /**

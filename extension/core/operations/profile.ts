@@ -110,7 +110,8 @@ export const profile = defineOperation({
     }
     const evaluate = await evaluation(request, model, context);
     const secondsAfter =
-      evaluate && ((perToken: number) => perplexitySeconds(model.model, perToken));
+      evaluate &&
+      ((original: number, pruned: number) => perplexitySeconds(model.model, original, pruned));
     const asked = { ...request, model, evaluate, secondsAfter };
     const found = await searchModel(asked, settings, request.out, context, writable);
     const removed = found.rounds.map((round) => round.removed);

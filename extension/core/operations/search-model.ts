@@ -1,4 +1,3 @@
-import type { LayeredExecutor } from '../runtime/layered-executor';
 import { join } from 'node:path';
 import type { CalibrationRequest } from '../data/calibration';
 import { defaultCalibration } from '../data/calibration-defaults';
@@ -13,6 +12,7 @@ import type { EvaluateRounds, ProfileJob, WritableOnly } from '../prune/profile-
 import { planScreening, searchExecutors } from '../prune/screening-copy';
 import { expectedWork, totalWork } from '../prune/expected-work';
 import type { Amount } from '../prune/expected-work';
+import type { SearchExecutors } from '../prune/search-rates';
 import type { ModelWork } from '../runtime/speed/model-speed';
 import type { RequestOf } from './fields';
 import { operationJournal } from './journals';
@@ -46,8 +46,10 @@ export async function searchWork(
   const { sequences, length } = calibrationText(request, settings, model);
   const tokens = sequences * length;
   const { mode, granularity, metric, confidence, everyDistance, baselines, refine } = settings;
-  const workWith = (copy?: LayeredExecutor): Readonly<Record<'model' | 'copy', ModelWork>> => {
-    const total = totalWork(expectedWork(settings, summary, tokens, { copy }));
+  const workWith = (
+    executors: Partial<SearchExecutors> = {},
+  ): Readonly<Record<'model' | 'copy', ModelWork>> => {
+    const total = totalWork(expectedWork(settings, summary, tokens, executors));
     const work = ({ evaluations, readouts, passes }: Amount): ModelWork => ({
       sublayerTokens: tokens * evaluations,
       readoutTokens: tokens * readouts,
@@ -66,8 +68,9 @@ export async function searchWork(
     ),
     probe: async (where) => {
       const plan = await planScreening(model.model, settings, { ...where, isShared });
-      const { executor, copy } = searchExecutors(model.model, plan, where);
-      const work = workWith(copy);
+      const executors = searchExecutors(model.model, plan, where);
+      const { executor, copy } = executors;
+      const work = workWith(executors);
       return [
         { executor, work: work.model },
         ...(copy === undefined ? [] : [{ executor: copy, work: work.copy }]),

@@ -4,13 +4,18 @@ import type { ModelSummary } from '../models/model-summary';
 import type { LayeredExecutor } from '../runtime/layered-executor';
 import { stateBytesPerToken } from '../runtime/memory-shares';
 import { countFitting, streamedActiveShare } from '../runtime/states/batches';
-import { confirmedRows } from './adaptive/adaptive';
 import { listCandidates } from './candidates';
-import type { SearchSettings } from './options';
+import type { BaselineName, SearchSettings } from './options';
+import { confirmedRows, wholeRows } from './screening-copy';
 import { minBaselineRows } from './search-plan';
 
-/** Candidates whose measurement on all tokens takes as long as the races of the first and of each later round of an adaptive search. */
-const [firstRaced, laterRaced] = [4, 2.5] as const;
+/**
+ * Candidates whose measurement on all tokens takes as long as the races of the first and of each later round of an adaptive
+ * search. More candidates are closer to each other. Counted on SmolLM2-135M, Gemma 3 270M and Qwen2.5-Coder-0.5B: 2.9, 2.0 and 3.1 in
+ * the first round, 2.7, 1.5 and 2.1 in later ones, of 60, 18 and 24 candidates.
+ */
+const firstRaced = 3;
+const laterRaced = (candidates: number): number => 0.37 * Math.sqrt(candidates);
 
 /**
  * Cost of the first and of later rounds, relative to a round that runs every candidate from its own position. Measured
@@ -23,7 +28,7 @@ function roundShares(
 ): readonly [first: number, later: number] {
   if (mode === 'adaptive' && confidence < 1) {
     const raced = (count: number): number => Math.min(1, count / Math.max(1, candidates));
-    return [Math.min(1, firstRows / tokens + raced(firstRaced)), raced(laterRaced)];
+    return [Math.min(1, firstRows / tokens + raced(firstRaced)), raced(laterRaced(candidates))];
   }
   return mode === 'naive' ? [2, 2] : [1, 0.3];
 }
@@ -42,8 +47,20 @@ const passesPerRound = 2;
  */
 const beyondExpected = 1.25;
 
-/** Sublayers that each prefix of an order is run through, as a share of all. */
-const orderShare = 0.4;
+/**
+ * Sublayers that a winner is run through when it is confirmed, as a share of all: those after it. Counted on SmolLM2-135M, Gemma 3
+ * 270M and Qwen2.5-Coder-0.5B: 0.3 to 0.6.
+ */
+const winnerShare = 0.5;
+/**
+ * Sublayers that each prefix of an order is run through, as a share of all: those after its last removal. The prefixes of a
+ * reversed order end with the last sublayers.
+ */
+const prefixShares: Readonly<Record<BaselineName, number>> = {
+  'one-shot': 0.25,
+  reverse: 0.06,
+  random: 0.33,
+};
 /** Approximate share of the tokens on which a set of a refinement is measured. */
 const refineShare = 0.25;
 
@@ -72,9 +89,8 @@ export interface ExpectedWork {
   /** Each round after the first. */
   readonly later: SplitAmount;
   readonly refinement: SplitAmount;
-  /** Each order that the search is compared with. */
-  readonly baseline: SplitAmount;
-  readonly baselines: number;
+  /** The orders that the search is compared with. */
+  readonly baselines: ReadonlyMap<BaselineName, SplitAmount>;
   /** Number of sets that a refinement measures. */
   readonly sets: number;
 }
@@ -102,6 +118,7 @@ export function expectedWork(
   tokens: number,
   known: {
     readonly isSearched?: boolean;
+    readonly executor?: Pick<LayeredExecutor, 'keepsSessions'> | undefined;
     readonly copy?: Pick<LayeredExecutor, 'keepsSessions'> | undefined;
   } = {},
 ): ExpectedWork {
@@ -116,13 +133,13 @@ export function expectedWork(
   const share = isAdaptive ? vocabularyShare('sampled', summary.vocabularySize) : 1;
   const sets = expectedSets(settings, rounds, candidates.length);
   const refined = sets * refineShare;
-  const baselines = settings.baselines.filter((name) => name !== settings.mode).length;
+  const names = settings.baselines.filter((name) => name !== settings.mode);
   const compared = isAdaptive ? Math.min(1, minBaselineRows / tokens) : 1;
   /** A round that measures a share of its candidates. */
   const round = (measured: number, passes: number, originals: number): SplitAmount => {
-    const compare = (times: number, winners: number): Amount => ({
+    const compare = (times: number, wholeReadouts: number): Amount => ({
       evaluations: (originals * count + perRound * measured) * times,
-      readouts: candidates.length * measured * share + winners + originals,
+      readouts: candidates.length * measured * share + wholeReadouts,
       passes: (executor) =>
         Math.max(
           originals + passes,
@@ -131,15 +148,18 @@ export function expectedWork(
     });
     const { copy } = known;
     if (copy === undefined) {
-      return onModel(compare(1, isAdaptive ? 1 : 0));
+      return onModel(compare(1, originals + (isAdaptive ? 1 : 0)));
     }
-    const confirmed = Math.min(1, confirmedRows / tokens);
-    const run = confirmed * (originals + 1);
+    const shareOf = (rows: number): number => Math.min(1, rows / tokens);
+    const [confirmed, whole] = [shareOf(confirmedRows), shareOf(wholeRows(summary.vocabularySize))];
+    const sampled = whole < confirmed ? confirmed : 0;
+    const run = confirmed * (originals + winnerShare);
     return {
       copy: compare(copy.keepsSessions ? 1 : beyondExpected, 0),
       model: {
         evaluations: run * count,
-        readouts: run,
+        // The original of the copy is read over the whole vocabulary in float32 as well.
+        readouts: originals * (1 + whole + sampled) + whole + sampled * share,
         passes: (executor) => Math.ceil((run * tokens) / tokensPerPass(executor)),
       },
     };
@@ -149,6 +169,17 @@ export function expectedWork(
     readouts: 1,
     passes: () => 1,
   };
+  /** If sessions are streamed, the original and the prefixes of all orders go through together. */
+  const originalsRead = known.executor?.keepsSessions === false ? 1 / names.length : 1;
+  const originalsRun = known.copy === undefined ? 0 : 1 / names.length;
+  const order = (name: BaselineName): SplitAmount =>
+    onModel({
+      evaluations: compared * count * (1 + originalsRun + rounds * prefixShares[name]),
+      readouts: compared * (rounds * share + originalsRead),
+      passes: (executor) =>
+        Math.ceil((names.length * rounds * compared * tokens) / tokensPerPass(executor)) /
+        names.length,
+    });
   return {
     ...(known.isSearched === true
       ? { rounds: 1, first: onModel(original), later: onModel(noAmount) }
@@ -161,28 +192,20 @@ export function expectedWork(
       ...{ evaluations: refined * count, readouts: refined },
       passes: () => sets,
     }),
-    baseline: onModel({
-      evaluations: compared * count * rounds * orderShare,
-      readouts: compared * (rounds * share + 1),
-      // If sessions are streamed, the original and the prefixes of all orders go through together.
-      passes: (executor) =>
-        Math.ceil((baselines * rounds * compared * tokens) / tokensPerPass(executor)) /
-        Math.max(1, baselines),
-    }),
-    baselines,
+    baselines: new Map(names.map((name) => [name, order(name)])),
     sets,
   };
 }
 
 /** All work on the model, and on the int8 copy. */
 export function totalWork(expected: ExpectedWork): SplitAmount {
-  const { rounds, first, later, refinement, baseline, baselines } = expected;
+  const { rounds, first, later, refinement, baselines } = expected;
   const total = (part: keyof SplitAmount): Amount =>
     sumAmounts([
       [1, first[part]],
       [Math.max(0, rounds - 1), later[part]],
       [1, refinement[part]],
-      [baselines, baseline[part]],
+      ...[...baselines.values()].map((order) => [1, order[part]] as const),
     ]);
   return { model: total('model'), copy: total('copy') };
 }
@@ -203,7 +226,16 @@ function expectedSets({ refine }: SearchSettings, rounds: number, candidates: nu
   return method === 'swaps' ? Math.min(sets, 2 * rounds * (candidates - rounds)) : sets;
 }
 
-function expectedRounds({ budget }: SearchSettings, candidates: number): number {
+/** Expected share of the candidates that a search removes. */
+export function removedShare(
+  settings: Pick<SearchSettings, 'budget' | 'granularity'>,
+  summary: ModelSummary,
+): number {
+  const { length } = listCandidates(summary, settings.granularity);
+  return expectedRounds(settings, length) / Math.max(1, length);
+}
+
+function expectedRounds({ budget }: Pick<SearchSettings, 'budget'>, candidates: number): number {
   switch (budget.kind) {
     case 'all':
       return candidates;

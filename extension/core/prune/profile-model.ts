@@ -27,6 +27,7 @@ import type { ScorerSetup } from './scorer';
 import { search } from './search';
 import type { FinishedSearch, SearchResult } from './search';
 import { shareSearch } from './shards/share-search';
+import { removedShare } from './expected-work';
 import { planScreening, searchExecutors } from './screening-copy';
 import { SearchProgress } from './search-progress';
 import { typicalSpeedup } from './search-rates';
@@ -54,8 +55,8 @@ export interface ProfileJob {
   readonly engine?: Engine | undefined;
   /** Evaluates the pruned model before the profile is written. */
   readonly evaluate?: EvaluateRounds | undefined;
-  /** Returns the seconds that `evaluate` takes, from those of a token. */
-  readonly secondsAfter?: ((secondsPerToken: number) => number) | undefined;
+  /** Returns the seconds that `evaluate` takes, from those of a token of the original and of the pruned model. */
+  readonly secondsAfter?: ((original: number, pruned: number) => number) | undefined;
 }
 
 /** Result of a search and its speed. */
@@ -204,10 +205,16 @@ async function runSearch(
 ): Promise<TimedSearch> {
   const { model } = opened;
   const work = new SearchWork(model);
-  const perToken = (model.summary.sublayers.length + work.readoutCost(1, 'whole')) / summary.length;
+  const tokenCost = (sublayers: number): number =>
+    (sublayers + work.readoutCost(1, 'whole')) / summary.length;
+  const { length: count } = model.summary.sublayers;
+  const kept = count * (1 - removedShare(settings, model.summary));
   const progress = new SearchProgress(settings, model, work, summary, context, {
     ...{ executor, copy, isSearched: earlier !== undefined },
-    secondsAfter: secondsAfter && ((perEvaluation) => secondsAfter(perEvaluation * perToken)),
+    secondsAfter:
+      secondsAfter &&
+      ((perEvaluation) =>
+        secondsAfter(perEvaluation * tokenCost(count), perEvaluation * tokenCost(kept))),
   });
   const setup: ScorerSetup = {
     executor,
@@ -237,7 +244,7 @@ async function runSearch(
   const { secondsPerEvaluation } = progress;
   return {
     found,
-    secondsPerToken: secondsPerEvaluation && secondsPerEvaluation * perToken,
+    secondsPerToken: secondsPerEvaluation && secondsPerEvaluation * tokenCost(count),
   };
 }
 

@@ -160,6 +160,18 @@ export interface Scorer {
     vocabulary: Vocabulary,
     ahead?: readonly Slice[],
   ): Promise<BlockTerms[][]>;
+  /**
+   * Terms of a candidate on the model itself, if {@link Scorer.terms} are those of an int8 copy unless they are over the whole
+   * vocabulary.
+   */
+  readonly modelTerms?: (
+    step: string,
+    candidate: Candidate,
+    slices: readonly Slice[],
+    vocabulary: Vocabulary,
+  ) => Promise<BlockTerms[]>;
+  /** Rows on which a winner is read over the whole vocabulary, of those that confirm it; all if absent. */
+  readonly wholeRows?: number;
   /** Removes a candidate permanently; `others` may be measured again. */
   commit(candidate: Candidate, others: readonly Candidate[]): void;
   /** Drops cached states of candidates. */

@@ -24,6 +24,15 @@ import type {
 import { screeningSetup } from './scorer';
 import { TrajectoryScorer } from './trajectory-scorer';
 
+/** Number of rows for confirming a winner if candidates are compared on an int8 copy of the model. */
+export const confirmedRows = 512;
+/** Vocabulary size from which fewer of these rows are read over the whole vocabulary. */
+const mostIds = 1 << 16;
+
+/** Number of rows on which a winner is read over the whole vocabulary: as many logits as {@link confirmedRows} of {@link mostIds}. */
+export const wholeRows = (vocabularySize = 0): number =>
+  Math.ceil(confirmedRows * Math.min(1, mostIds / Math.max(1, vocabularySize)));
+
 /** Maximum share of the memory setting for the copy; the model itself uses the rest. */
 const copyShare = 0.75;
 
@@ -137,8 +146,10 @@ function tryScreening(
 export class ScreeningScorer implements Scorer {
   private readonly copy: TrajectoryScorer;
   private readonly model: TrajectoryScorer;
+  public readonly wholeRows: number;
 
   public constructor(setup: ScorerSetup, { onFinal }: ScorerUse) {
+    this.wholeRows = wholeRows(setup.executor.model.emitter?.vocabularySize);
     this.model = new TrajectoryScorer(setup);
     this.copy = new TrajectoryScorer(screeningSetup(setup), onFinal);
   }
@@ -182,6 +193,17 @@ export class ScreeningScorer implements Scorer {
       return this.copy.terms(step, candidates, slices, vocabulary, ahead);
     }
     return this.model.terms(step, candidates, slices, vocabulary);
+  }
+
+  public async modelTerms(
+    step: string,
+    candidate: Candidate,
+    slices: readonly Slice[],
+    vocabulary: Vocabulary,
+  ): Promise<BlockTerms[]> {
+    // Terms of the copy have the name of the step.
+    const [terms = []] = await this.model.terms(`${step}.model`, [candidate], slices, vocabulary);
+    return terms;
   }
 
   public commit(candidate: Candidate, others: readonly Candidate[]): void {

@@ -14,6 +14,8 @@ import type { SearchWork } from './search-work';
 
 /** Minimum interval of reports, in milliseconds. */
 const interval = 100;
+/** Number of measured rounds that have the same weight as the expectation before any is measured. */
+const priorRounds = 2;
 /** Minimum seconds of work that rates are measured on before they give an estimate. */
 const minMeasured = 3;
 
@@ -43,9 +45,9 @@ export class SearchProgress implements SearchListener {
   private reported = 0;
   /** Largest reported share of the whole, so that progress never moves backwards. */
   private share = 0;
-  /** Work of the finished rounds after the first, and of finished baselines. */
+  /** Work of the finished rounds after the first. */
   private readonly laterRounds: WorkByKind[] = [];
-  private readonly baselines: WorkByKind[] = [];
+  private readonly measuredBaselines = new Set<BaselineName>();
   private readonly expected: ExpectedWork;
   private readonly rates: SearchRates;
   /** Work before the current part of the search, and the expected work of this part and of all later ones. */
@@ -114,7 +116,7 @@ export class SearchProgress implements SearchListener {
     if (round > 1 && took.model + took.copy > 0) {
       this.laterRounds.push(took);
     }
-    const each = meanWork(this.laterRounds) ?? this.workOf(this.expected.later);
+    const each = this.expectedLater();
     const left = Math.max(0, this.expected.rounds - round);
     this.current = left === 0 ? noWork : each;
     this.ahead = addWork(scaleWork(each, Math.max(0, left - 1)), this.afterRounds());
@@ -138,12 +140,10 @@ export class SearchProgress implements SearchListener {
   public onBaseline(name: BaselineName, rounds: readonly Round[]): void {
     this.context.emit({ kind: 'baseline', name, rounds });
     this.rates.update();
-    const took = this.endPart();
-    if (took.model + took.copy > 0) {
-      this.baselines.push(took);
-    }
+    this.endPart();
+    this.measuredBaselines.add(name);
     this.current = noWork;
-    this.ahead = this.afterRefinement(this.baselines.length);
+    this.ahead = this.afterRefinement();
   }
 
   private get spent(): WorkByKind {
@@ -200,10 +200,18 @@ export class SearchProgress implements SearchListener {
     return addWork(refinement, this.afterRefinement());
   }
 
-  /** @param measured number of baselines that are measured */
-  private afterRefinement(measured = 0): WorkByKind {
-    const each = meanWork(this.baselines) ?? this.workOf(this.expected.baseline);
-    return scaleWork(each, Math.max(0, this.expected.baselines - measured));
+  private afterRefinement(): WorkByKind {
+    return [...this.expected.baselines]
+      .filter(([name]) => !this.measuredBaselines.has(name))
+      .map(([, amount]) => this.workOf(amount))
+      .reduce(addWork, noWork);
+  }
+
+  /** Expected work of a later round. Their number of races varies, so that a few rounds don't replace what is expected in general. */
+  private expectedLater(): WorkByKind {
+    const general = scaleWork(this.workOf(this.expected.later), priorRounds);
+    const all = this.laterRounds.reduce(addWork, general);
+    return scaleWork(all, 1 / (priorRounds + this.laterRounds.length));
   }
 
   private workOf({ model, copy }: SplitAmount): WorkByKind {
@@ -222,8 +230,4 @@ export class SearchProgress implements SearchListener {
       copyOpenings: opened(copy, this.options.copy),
     };
   }
-}
-
-function meanWork(all: readonly WorkByKind[]): WorkByKind | undefined {
-  return all.length === 0 ? undefined : scaleWork(all.reduce(addWork, noWork), 1 / all.length);
 }

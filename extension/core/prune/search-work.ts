@@ -17,7 +17,11 @@ export class SearchWork {
   private onCopy: SearchWork | undefined;
   private readonly perReadout: Readonly<Record<Vocabulary, number>>;
 
-  public constructor(private readonly model: LayeredModel) {
+  /** @param modelWork work of the model if this is that of its int8 copy, which reads the whole vocabulary in float32 as well */
+  public constructor(
+    private readonly model: LayeredModel,
+    private readonly modelWork?: SearchWork,
+  ) {
     const { epilogue, emitter, summary } = model;
     const { sublayers } = summary;
     const parameters = sublayers.reduce((sum, one) => sum + one.parameters, 0);
@@ -34,7 +38,7 @@ export class SearchWork {
 
   /** Work on the int8 copy of the model, which is a part of this work. */
   public get copy(): SearchWork {
-    this.onCopy ??= new SearchWork(this.model);
+    this.onCopy ??= new SearchWork(this.model, this);
     return this.onCopy;
   }
 
@@ -66,7 +70,8 @@ export class SearchWork {
 
   /** @param sequences number of sequences, possibly fractional */
   public addReadouts(sequences: number, vocabulary: Vocabulary): void {
-    this.read += this.readoutCost(sequences, vocabulary);
+    const own = vocabulary === 'whole' ? (this.modelWork ?? this) : this;
+    own.read += this.readoutCost(sequences, vocabulary);
   }
 
   /** Cost of LM head and metric over a number of sequences, in evaluations. */

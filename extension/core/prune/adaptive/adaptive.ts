@@ -6,19 +6,17 @@ import { least, leastFirst } from '../least';
 import { bestCandidate, roundResult } from '../rounds';
 import type { Proposal, RoundInput, RoundResult } from '../rounds';
 import { screeningSetup } from '../scorer';
+import { confirmedRows } from '../screening-copy';
 import type { FinalObserver, FirstMeasurement, OriginalStates } from '../scorer';
 import type { SearchPlan } from '../search-plan';
 import { splitIntoSlices } from '../../metrics/slices';
 import type { Slice } from '../../metrics/slices';
 import { studentQuantile } from '../../statistics';
 import { Surrogate } from './surrogate';
-import { RoundMeasurements } from '../round-measurements';
+import { firstSlices, RoundMeasurements } from '../round-measurements';
 
 /** Minimum number of blocks of rows for estimating their spread. */
 const minBlocks = 8;
-
-/** Number of rows for confirming a winner if candidates are compared on an int8 copy of the model. */
-export const confirmedRows = 512;
 
 /**
  * Share of a divergence by which a winner may be worse than the best candidate (indifference zone of ranking and selection).
@@ -73,14 +71,11 @@ export class AdaptiveRounds {
     return { step, candidates, slices: first, vocabulary: 'sampled', ahead };
   }
 
-  /** Slices on which a winner is measured over the whole vocabulary. */
+  /** Slices on which a winner is confirmed. */
   private get confirmedSlices(): readonly Slice[] {
-    if (this.plan.setup.copy === undefined) {
-      return this.slices;
-    }
-    let rows = 0;
-    const last = this.slices.findIndex(({ from, to }) => (rows += to - from) >= confirmedRows);
-    return last < 0 ? this.slices : this.slices.slice(0, last + 1);
+    return this.plan.setup.copy === undefined
+      ? this.slices
+      : firstSlices(this.slices, confirmedRows);
   }
 
   /** Number of rows of the rough heatmap, which are the surrogate's rows. */
