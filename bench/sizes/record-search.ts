@@ -12,7 +12,7 @@ const recorded = ['report', 'onStage', 'onRound', 'onRefining', 'onBaseline'] as
 /** Fields of a search's progress that are recorded. */
 interface Recorded {
   readonly work: SearchWork;
-  readonly options: SearchExecutors;
+  readonly options: SearchExecutors & { readonly secondsAfter?: unknown };
 }
 
 /**
@@ -73,7 +73,7 @@ export class SearchRecorder {
   }
 
   private add(call: string, argument: unknown, { work, options }: Recorded): void {
-    const { executor, copy } = options;
+    const { executor, copy, secondsAfter } = options;
     const now = performance.now() / 1000;
     if (this.events.length === 0) {
       const room = (one: LayeredExecutor | undefined): object | undefined =>
@@ -82,7 +82,10 @@ export class SearchRecorder {
           stateBytes: one.shares.stateBytes,
         };
       const { epilogue } = executor.model;
-      this.header = { headBytes: epilogue.bytes, model: room(executor), copy: room(copy) };
+      this.header = {
+        ...{ headBytes: epilogue.bytes, model: room(executor), copy: room(copy) },
+        measuresPerplexity: secondsAfter !== undefined,
+      };
       this.begun = now;
     }
     if (call === 'report' && now - this.last < interval) {

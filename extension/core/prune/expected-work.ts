@@ -11,11 +11,11 @@ import { minBaselineRows } from './search-plan';
 
 /**
  * Candidates whose measurement on all tokens takes as long as the races of the first and of each later round of an adaptive
- * search. More candidates are closer to each other. Counted on SmolLM2-135M, Gemma 3 270M and Qwen2.5-Coder-0.5B: 2.9, 2.0 and 3.1 in
- * the first round, 2.7, 1.5 and 2.1 in later ones, of 60, 18 and 24 candidates.
+ * search if nothing is removed yet. More candidates are closer to each other. Counted on SmolLM2-135M, Gemma 3 270M and
+ * Qwen2.5-Coder-0.5B: 2.9, 2.0 and 3.1 in the first round, 3.1, 1.7 and 2.4 in later ones, of 60, 18 and 24 candidates.
  */
-const firstRaced = 3;
-const laterRaced = (candidates: number): number => 0.37 * Math.sqrt(candidates);
+const firstRaced = 2.6;
+const laterRaced = (candidates: number): number => 0.42 * Math.sqrt(candidates);
 
 /**
  * Cost of the first and of later rounds, relative to a round that runs every candidate from its own position. Measured
@@ -86,8 +86,10 @@ export interface ExpectedWork {
   readonly rounds: number;
   /** The original and the first round. */
   readonly first: SplitAmount;
-  /** Each round after the first. */
+  /** Each round after the first if it were of size 1. */
   readonly later: SplitAmount;
+  /** Size of a round, from 1: the share of the candidates that are left, as passes are shorter and there are fewer of them. */
+  readonly sizeOf: (round: number) => number;
   readonly refinement: SplitAmount;
   /** The orders that the search is compared with. */
   readonly baselines: ReadonlyMap<BaselineName, SplitAmount>;
@@ -188,6 +190,7 @@ export function expectedWork(
           first: round(firstShare, isAdaptive ? firstPasses : passesPerRound, 1),
           later: round(laterShare, isAdaptive ? laterPasses : passesPerRound, 0),
         }),
+    sizeOf: (number) => 1 - (number - 1) / Math.max(1, candidates.length),
     refinement: onModel({
       ...{ evaluations: refined * count, readouts: refined },
       passes: () => sets,
@@ -203,11 +206,24 @@ export function totalWork(expected: ExpectedWork): SplitAmount {
   const total = (part: keyof SplitAmount): Amount =>
     sumAmounts([
       [1, first[part]],
-      [Math.max(0, rounds - 1), later[part]],
+      [sumOfSizes(expected, 2, rounds), later[part]],
       [1, refinement[part]],
       ...[...baselines.values()].map((order) => [1, order[part]] as const),
     ]);
   return { model: total('model'), copy: total('copy') };
+}
+
+/** Sum of the sizes of some rounds. */
+export function sumOfSizes(
+  { sizeOf }: Pick<ExpectedWork, 'sizeOf'>,
+  from: number,
+  to: number,
+): number {
+  let sum = 0;
+  for (let round = from; round <= to; round++) {
+    sum += sizeOf(round);
+  }
+  return sum;
 }
 
 function sumAmounts(amounts: readonly (readonly [times: number, amount: Amount])[]): Amount {
@@ -226,16 +242,7 @@ function expectedSets({ refine }: SearchSettings, rounds: number, candidates: nu
   return method === 'swaps' ? Math.min(sets, 2 * rounds * (candidates - rounds)) : sets;
 }
 
-/** Expected share of the candidates that a search removes. */
-export function removedShare(
-  settings: Pick<SearchSettings, 'budget' | 'granularity'>,
-  summary: ModelSummary,
-): number {
-  const { length } = listCandidates(summary, settings.granularity);
-  return expectedRounds(settings, length) / Math.max(1, length);
-}
-
-function expectedRounds({ budget }: Pick<SearchSettings, 'budget'>, candidates: number): number {
+function expectedRounds({ budget }: SearchSettings, candidates: number): number {
   switch (budget.kind) {
     case 'all':
       return candidates;

@@ -27,7 +27,6 @@ import type { ScorerSetup } from './scorer';
 import { search } from './search';
 import type { FinishedSearch, SearchResult } from './search';
 import { shareSearch } from './shards/share-search';
-import { removedShare } from './expected-work';
 import { planScreening, searchExecutors } from './screening-copy';
 import { SearchProgress } from './search-progress';
 import { typicalSpeedup } from './search-rates';
@@ -205,16 +204,8 @@ async function runSearch(
 ): Promise<TimedSearch> {
   const { model } = opened;
   const work = new SearchWork(model);
-  const tokenCost = (sublayers: number): number =>
-    (sublayers + work.readoutCost(1, 'whole')) / summary.length;
-  const { length: count } = model.summary.sublayers;
-  const kept = count * (1 - removedShare(settings, model.summary));
   const progress = new SearchProgress(settings, model, work, summary, context, {
-    ...{ executor, copy, isSearched: earlier !== undefined },
-    secondsAfter:
-      secondsAfter &&
-      ((perEvaluation) =>
-        secondsAfter(perEvaluation * tokenCost(count), perEvaluation * tokenCost(kept))),
+    ...{ executor, copy, isSearched: earlier !== undefined, secondsAfter },
   });
   const setup: ScorerSetup = {
     executor,
@@ -241,11 +232,7 @@ async function runSearch(
         context,
         searchWith,
       ));
-  const { secondsPerEvaluation } = progress;
-  return {
-    found,
-    secondsPerToken: secondsPerEvaluation && secondsPerEvaluation * tokenCost(count),
-  };
+  return { found, secondsPerToken: progress.secondsPerToken };
 }
 
 /** Time and work of all runs of a search. */

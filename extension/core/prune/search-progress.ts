@@ -4,7 +4,7 @@ import type { CalibrationSummary } from '../data/calibration';
 import type { LayeredExecutor } from '../runtime/layered-executor';
 import { say } from '../message';
 import type { Message } from '../message';
-import { expectedWork } from './expected-work';
+import { expectedWork, sumOfSizes } from './expected-work';
 import type { ExpectedWork, SplitAmount } from './expected-work';
 import type { CandidateDistance, ProfileEvent, Round } from './layer-profile';
 import type { BaselineName, SearchSettings } from './options';
@@ -23,8 +23,8 @@ const minMeasured = 3;
 interface ProgressOptions extends Partial<SearchExecutors> {
   /** True if the search itself is done, so that only its refinement or baselines remain. */
   readonly isSearched?: boolean;
-  /** Returns the seconds of what follows the search, from those of an evaluation by the model. */
-  readonly secondsAfter?: ((perEvaluation: number) => number) | undefined;
+  /** Returns the seconds of what follows the search, from those of a token of the original and of the pruned model. */
+  readonly secondsAfter?: ((original: number, pruned: number) => number) | undefined;
 }
 
 /** Called as results become known. Rounds count from 1. */
@@ -45,10 +45,11 @@ export class SearchProgress implements SearchListener {
   private reported = 0;
   /** Largest reported share of the whole, so that progress never moves backwards. */
   private share = 0;
-  /** Work of the finished rounds after the first. */
+  /** Work of the finished rounds after the first, each divided by its size. */
   private readonly laterRounds: WorkByKind[] = [];
   private readonly measuredBaselines = new Set<BaselineName>();
   private readonly expected: ExpectedWork;
+  private readonly sublayers: number;
   private readonly rates: SearchRates;
   /** Work before the current part of the search, and the expected work of this part and of all later ones. */
   private before = noWork;
@@ -67,10 +68,10 @@ export class SearchProgress implements SearchListener {
     private readonly options: ProgressOptions = {},
   ) {
     this.expected = expectedWork(settings, summary, calibration.tokens, options);
+    this.sublayers = summary.sublayers.length;
     this.rates = new SearchRates(work, options);
-    const { first, later, rounds } = this.expected;
-    this.current = this.workOf(first);
-    this.ahead = addWork(scaleWork(this.workOf(later), rounds - 1), this.afterRounds());
+    this.current = this.workOf(this.expected.first);
+    this.ahead = addWork(this.laterWork(2), this.afterRounds());
   }
 
   public report(force = false): void {
@@ -114,12 +115,10 @@ export class SearchProgress implements SearchListener {
     const took = this.endPart();
     // Rounds that a journal replays take no work.
     if (round > 1 && took.model + took.copy > 0) {
-      this.laterRounds.push(took);
+      this.laterRounds.push(scaleWork(took, 1 / this.expected.sizeOf(round)));
     }
-    const each = this.expectedLater();
-    const left = Math.max(0, this.expected.rounds - round);
-    this.current = left === 0 ? noWork : each;
-    this.ahead = addWork(scaleWork(each, Math.max(0, left - 1)), this.afterRounds());
+    this.current = this.laterWork(round + 1, round + 1);
+    this.ahead = addWork(this.laterWork(round + 2), this.afterRounds());
   }
 
   public onRefining(measured: number, most: number): void {
@@ -172,9 +171,24 @@ export class SearchProgress implements SearchListener {
     return this.rates.seconds > 0 ? this.rates.secondsFor({ ...noWork, model: 1 }) : undefined;
   }
 
+  /** Seconds of a token for all sublayers and the head of the model itself; undefined if the search ran nothing. */
+  public get secondsPerToken(): number | undefined {
+    const { secondsPerEvaluation } = this;
+    return secondsPerEvaluation && secondsPerEvaluation * this.evaluationsPerToken();
+  }
+
   private get secondsAfter(): number {
-    const { secondsAfter } = this.options;
-    return secondsAfter?.(this.secondsPerEvaluation ?? 0) ?? 0;
+    const { rounds, sizeOf } = this.expected;
+    const seconds = this.secondsPerEvaluation ?? 0;
+    const ofToken = (kept: number): number => seconds * this.evaluationsPerToken(kept);
+    return this.options.secondsAfter?.(ofToken(1), ofToken(sizeOf(rounds + 1))) ?? 0;
+  }
+
+  /** @param kept share of the sublayers */
+  private evaluationsPerToken(kept = 1): number {
+    const { sequences, tokens } = this.calibration;
+    const perSequence = kept * this.sublayers + this.work.readoutCost(1, 'whole');
+    return (perSequence * sequences) / tokens;
   }
 
   /** Returns the work of the current part and starts the next one. */
@@ -207,11 +221,15 @@ export class SearchProgress implements SearchListener {
       .reduce(addWork, noWork);
   }
 
-  /** Expected work of a later round. Their number of races varies, so that a few rounds don't replace what is expected in general. */
-  private expectedLater(): WorkByKind {
+  /**
+   * Expected work of some rounds after the first. Their number of races varies, so that a few measured rounds don't replace what is
+   * expected in general.
+   */
+  private laterWork(from: number, to = this.expected.rounds): WorkByKind {
     const general = scaleWork(this.workOf(this.expected.later), priorRounds);
     const all = this.laterRounds.reduce(addWork, general);
-    return scaleWork(all, 1 / (priorRounds + this.laterRounds.length));
+    const size = sumOfSizes(this.expected, from, Math.min(to, this.expected.rounds));
+    return scaleWork(all, size / (priorRounds + this.laterRounds.length));
   }
 
   private workOf({ model, copy }: SplitAmount): WorkByKind {
