@@ -27,6 +27,8 @@ const arraysPerRun = 6;
  * distances by a tenth of the effect of the choice of text (bench/finercut/NOTES.md).
  */
 const sampledIds = 3072;
+/** Memory of the original that stays free for sampled ids, in bytes: ids of some 100 times {@link maxRows} rows. */
+const reservedForIds = 4 << 20;
 /** Rows per run over sampled ids; the head's weights are gathered in each run. */
 const maxSampledRows = 512;
 
@@ -235,7 +237,7 @@ export class LogitsReadout extends MetricReadout {
       sample: ids?.sample,
     };
     states.letGo(hidden);
-    const rows = { ...found, isKept: originalRoom.take(rowBytes(found)) };
+    const rows = { ...found, isKept: originalRoom.take(rowBytes(found), reservedForIds) };
     if (rows.isKept) {
       this.known.keep(state, start, end, rows);
     }
@@ -251,7 +253,9 @@ export class LogitsReadout extends MetricReadout {
   ): Promise<ChosenIds> {
     const known = this.chosen.find(state, start, end);
     if (known !== undefined) {
-      return known;
+      const { sample } = known;
+      const rows = sample.rows ?? (await this.rowsOf(idsIn(sample)));
+      return { ...known, sample: { ...sample, rows } };
     }
     const masses = new Float32Array(this.emitters.candidates.vocabularySize);
     const logSums = new Float32Array(end - start);
@@ -268,17 +272,27 @@ export class LogitsReadout extends MetricReadout {
       logSums.set(floatOutput(found, 'logSums'), from - start);
     }
     const { ids, logWeights } = this.choose(masses, next);
-    const rows = this.head === this.originalHead ? await this.head.rowsOf(ids) : undefined;
+    const rows = await this.rowsOf(ids);
     const places = new Map(Array.from(ids, (id, place) => [id, place]));
     const chosen = {
       sample: { ids: int64Tensor(ids, [ids.length]), logWeights, rows },
       places: next.map((id) => places.get(id) ?? -1),
       logSums: floatTensor(logSums, [1, logSums.length, 1]),
     };
-    if (this.executor.originalRoom.take(idBytes(chosen))) {
+    // Reading the head's rows again takes much less than choosing their ids again.
+    const { originalRoom } = this.executor;
+    const bare = { ...chosen, sample: { ...chosen.sample, rows: undefined } };
+    if (originalRoom.take(idBytes(chosen), reservedForIds)) {
       this.chosen.keep(state, start, end, chosen);
+    } else if (originalRoom.take(idBytes(bare))) {
+      this.chosen.keep(state, start, end, bare);
     }
     return chosen;
+  }
+
+  /** The head's rows of some ids, if they are read from the head of the original. */
+  private async rowsOf(ids: Int32Array): Promise<HeadSample['rows']> {
+    return this.head === this.originalHead ? this.head.rowsOf(ids) : undefined;
   }
 
   private choose(
@@ -325,6 +339,9 @@ function rowBytes(rows: RowTensors): number {
   const elements = rowTensors(rows).reduce((sum, { size }) => sum + size, 0);
   return elements * Float32Array.BYTES_PER_ELEMENT;
 }
+
+const idsIn = ({ ids }: HeadSample): Int32Array =>
+  Int32Array.from(ids.data as BigInt64Array, Number);
 
 function idBytes({ sample, places, logSums }: ChosenIds): number {
   const { ids, logWeights, rows } = sample;

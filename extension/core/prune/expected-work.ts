@@ -42,16 +42,16 @@ const [firstPasses, laterPasses] = [10, 4] as const;
 const passesPerRound = 2;
 
 /**
- * Tokens through the int8 copy relative to those expected of a search if sessions are opened for each pass, where main
- * trajectories are computed again. Counted on Qwen2.5-Coder-0.5B.
+ * Tokens through the int8 copy in the first and in later rounds relative to those expected of a search if sessions are opened for
+ * each pass: main trajectories are computed again, and races measure more rows in a pass. Counted on Qwen2.5-Coder-0.5B.
  */
-const beyondExpected = 1.25;
+const [firstBeyond, laterBeyond] = [1.3, 1.8] as const;
 
 /**
- * Sublayers that a winner is run through when it is confirmed, as a share of all: those after it. Counted on SmolLM2-135M, Gemma 3
- * 270M and Qwen2.5-Coder-0.5B: 0.3 to 0.6.
+ * Sublayers that a winner is run through when it is confirmed, as a share of all: those after it, and if sessions are opened for each
+ * pass, those of the main trajectory. Counted on SmolLM2-135M, Gemma 3 270M and Qwen2.5-Coder-0.5B.
  */
-const winnerShare = 0.5;
+const [keptWinner, streamedWinner] = [0.5, 0.85] as const;
 /**
  * Sublayers that each prefix of an order is run through, as a share of all: those after its last removal. The prefixes of a
  * reversed order end with the last sublayers.
@@ -120,7 +120,7 @@ export function expectedWork(
   tokens: number,
   known: {
     readonly isSearched?: boolean;
-    readonly executor?: Pick<LayeredExecutor, 'keepsSessions'> | undefined;
+    readonly executor?: Pick<LayeredExecutor, 'keepsSessions' | 'model' | 'shares'> | undefined;
     readonly copy?: Pick<LayeredExecutor, 'keepsSessions'> | undefined;
   } = {},
 ): ExpectedWork {
@@ -148,16 +148,20 @@ export function expectedWork(
           (candidates.length * measured * tokens) / tokensPerPass(executor),
         ),
     });
-    const { copy } = known;
+    const { executor, copy } = known;
     if (copy === undefined) {
       return onModel(compare(1, originals + (isAdaptive ? 1 : 0)));
     }
     const shareOf = (rows: number): number => Math.min(1, rows / tokens);
-    const [confirmed, whole] = [shareOf(confirmedRows), shareOf(wholeRows(summary.vocabularySize))];
+    const [confirmed, whole] = [
+      shareOf(confirmedRows),
+      shareOf(executor === undefined ? confirmedRows : wholeRows(executor)),
+    ];
     const sampled = whole < confirmed ? confirmed : 0;
-    const run = confirmed * (originals + winnerShare);
+    const winner = executor?.keepsSessions === false ? streamedWinner : keptWinner;
+    const run = confirmed * (originals + winner);
     return {
-      copy: compare(copy.keepsSessions ? 1 : beyondExpected, 0),
+      copy: compare(copy.keepsSessions ? 1 : originals > 0 ? firstBeyond : laterBeyond, 0),
       model: {
         evaluations: run * count,
         // The original of the copy is read over the whole vocabulary in float32 as well.

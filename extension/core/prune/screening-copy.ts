@@ -4,7 +4,8 @@ import type { LayeredModel } from '../models/layered-model';
 import type { DeviceName } from '../runtime/device';
 import { LayeredExecutor } from '../runtime/layered-executor';
 import { integerSumsAreWhole } from '../runtime/limits/integer-sums';
-import { leastMemory } from '../runtime/memory-shares';
+import { leastMemory, stateBytesPerToken } from '../runtime/memory-shares';
+import { countFitting, streamedActiveShare } from '../runtime/states/batches';
 import type { ErrorCode } from '../error-codes';
 import { UserError } from '../user-error';
 import { say } from '../message';
@@ -23,15 +24,25 @@ import type {
 } from './scorer';
 import { screeningSetup } from './scorer';
 import { TrajectoryScorer } from './trajectory-scorer';
+import { finalShare } from './trajectory-store';
 
 /** Number of rows for confirming a winner if candidates are compared on an int8 copy of the model. */
 export const confirmedRows = 512;
 /** Vocabulary size from which fewer of these rows are read over the whole vocabulary. */
 const mostIds = 1 << 16;
 
-/** Number of rows on which a winner is read over the whole vocabulary: as many logits as {@link confirmedRows} of {@link mostIds}. */
-export const wholeRows = (vocabularySize = 0): number =>
-  Math.ceil(confirmedRows * Math.min(1, mostIds / Math.max(1, vocabularySize)));
+/**
+ * Number of rows on which a winner is read over the whole vocabulary: as many logits as {@link confirmedRows} of {@link mostIds}. All
+ * rows if memory doesn't hold its final states, as they would be computed twice.
+ */
+export function wholeRows({ model, shares }: Pick<LayeredExecutor, 'model' | 'shares'>): number {
+  const finals = (1 - streamedActiveShare) * finalShare;
+  const isHeld = countFitting(shares, finals, stateBytesPerToken(model)) >= confirmedRows;
+  const { vocabularySize = 0 } = model.summary;
+  return isHeld && vocabularySize > mostIds
+    ? Math.ceil((confirmedRows * mostIds) / vocabularySize)
+    : confirmedRows;
+}
 
 /** Maximum share of the memory setting for the copy; the model itself uses the rest. */
 const copyShare = 0.75;
@@ -149,7 +160,7 @@ export class ScreeningScorer implements Scorer {
   public readonly wholeRows: number;
 
   public constructor(setup: ScorerSetup, { onFinal }: ScorerUse) {
-    this.wholeRows = wholeRows(setup.executor.model.emitter?.vocabularySize);
+    this.wholeRows = wholeRows(setup.executor);
     this.model = new TrajectoryScorer(setup);
     this.copy = new TrajectoryScorer(screeningSetup(setup), onFinal);
   }

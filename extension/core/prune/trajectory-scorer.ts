@@ -345,6 +345,8 @@ export class TrajectoryScorer implements Scorer {
         }
       }
       await this.advance(walkers, branch, observe);
+      // Ends the time that counts for the last sublayer.
+      await this.pause();
       for (const [sequence, { state }] of whole) {
         this.original.set(sequence, await states.toHost(state));
       }

@@ -15,7 +15,7 @@ export interface Boundary {
 type Boundaries = Map<number, HiddenState>;
 
 /** Share of the budget for final states, so that reading out more of the vocabulary needs no new run. */
-const finalShare = 1 / 8;
+export const finalShare = 1 / 8;
 
 /**
  * Cache of hidden states at sublayer boundaries, by trajectory (the main one, and one per candidate) and calibration

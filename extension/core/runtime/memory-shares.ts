@@ -23,9 +23,12 @@ export interface MemoryShares {
 export class MemoryBudget {
   public constructor(private free: number) {}
 
-  /** Reserves bytes if that many are free; returns false otherwise. */
-  public take(bytes: number): boolean {
-    const fits = bytes <= this.free;
+  /**
+   * Reserves bytes if that many are free; returns false otherwise.
+   * @param left bytes that must stay free
+   */
+  public take(bytes: number, left = 0): boolean {
+    const fits = bytes + left <= this.free;
     this.free -= fits ? bytes : 0;
     return fits;
   }

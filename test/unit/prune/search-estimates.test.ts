@@ -53,8 +53,10 @@ const traces = readdirSync(folder).map((file) => {
   const trace = JSON.parse(readFileSync(join(folder, file), 'utf8')) as Trace;
   return [file.replace('.json', ''), trace] as const;
 });
-/** Largest factor by which the remaining time may be off, and the seconds of work before it is judged. */
-const [mostError, enoughSeconds] = [1.25, 10];
+/** Largest factor by which the remaining time may be off, also if sessions are opened for each pass. */
+const [mostError, mostStreamedError] = [1.25, 1.3];
+/** Seconds of work before an estimate is judged. */
+const enoughSeconds = 10;
 
 /** Progress of a search with the work and the sessions of a trace. */
 interface Replay {
@@ -163,7 +165,8 @@ describe('the remaining time of a search', () => {
       const total = measuresPerplexity ? trace.seconds : slowdown * searched;
       for (const share of [0.25, 0.5, 0.75].filter((one) => one * total >= enoughSeconds)) {
         const error = errorAt(share, estimates, total);
-        expect.soft(error, `at ${share}, ${slowdown} times slower`).toBeLessThanOrEqual(mostError);
+        const most = trace.copy?.streamedBytes === 0 ? mostError : mostStreamedError;
+        expect.soft(error, `at ${share}, ${slowdown} times slower`).toBeLessThanOrEqual(most);
       }
     }
   });

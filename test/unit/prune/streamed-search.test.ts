@@ -56,7 +56,9 @@ describe('a search whose sessions do not fit in memory', () => {
   it('opens the estimated number of sessions, with the same result', async () => {
     const { model, copy, removed } = await searchStreamed();
     expect(model.streamed.size).toBeGreaterThan(0);
-    const expected = totalWork(expectedWork(settings, rounded.summary, count * length, { copy }));
+    const expected = totalWork(
+      expectedWork(settings, rounded.summary, count * length, { executor: model, copy }),
+    );
     const modelPasses = expected.model.passes(model);
     expect(modelPasses / passes(model)).toBeGreaterThan(2 / 3);
     expect(modelPasses / passes(model)).toBeLessThan(3 / 2);
