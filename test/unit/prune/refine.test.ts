@@ -120,8 +120,8 @@ describe('refinement', () => {
     // 32 sets, each a quarter of 8 sublayers and a readout on two sequences.
     const readout = work.readoutCost(1, 'whole');
     const refining = 32 * 0.25 * (8 + readout) * 2;
-    // Three baselines, each two sets from their first removal, and three readouts with the original's.
-    const comparing = 3 * (0.4 * 2 * 8 + 3 * readout) * 2;
+    // Three baselines: each the sublayers up to its first removal, two sets from there, and three readouts with the original's.
+    const comparing = ((3 + 2 * (0.25 + 0.06 + 0.33)) * 8 + 3 * 3 * readout) * 2;
     const total = Math.round(200 + refining + comparing);
     expect(last()).toMatchObject({ done: 200, total });
     progress.onRefining(0, 32);
