@@ -89,7 +89,7 @@ export interface ExpectedWork {
   /** Each round after the first if it were of size 1. */
   readonly later: SplitAmount;
   /** Size of a round, from 1: the share of the candidates that are left, as passes are shorter and there are fewer of them. */
-  readonly sizeOf: (round: number) => number;
+  readonly roundSize: (round: number) => number;
   readonly refinement: SplitAmount;
   /** The orders that the search is compared with. */
   readonly baselines: ReadonlyMap<BaselineName, SplitAmount>;
@@ -152,10 +152,10 @@ export function expectedWork(
     if (copy === undefined) {
       return onModel(compare(1, originals + (isAdaptive ? 1 : 0)));
     }
-    const shareOf = (rows: number): number => Math.min(1, rows / tokens);
+    const rowShare = (rows: number): number => Math.min(1, rows / tokens);
     const [confirmed, whole] = [
-      shareOf(confirmedRows),
-      shareOf(executor === undefined ? confirmedRows : wholeRows(executor)),
+      rowShare(confirmedRows),
+      rowShare(executor === undefined ? confirmedRows : wholeRows(executor)),
     ];
     const sampled = whole < confirmed ? confirmed : 0;
     const winner = executor?.keepsSessions === false ? streamedWinner : keptWinner;
@@ -194,7 +194,7 @@ export function expectedWork(
           first: round(firstShare, isAdaptive ? firstPasses : passesPerRound, 1),
           later: round(laterShare, isAdaptive ? laterPasses : passesPerRound, 0),
         }),
-    sizeOf: (number) => 1 - (number - 1) / Math.max(1, candidates.length),
+    roundSize: (round) => 1 - (round - 1) / Math.max(1, candidates.length),
     refinement: onModel({
       ...{ evaluations: refined * count, readouts: refined },
       passes: () => sets,
@@ -210,7 +210,7 @@ export function totalWork(expected: ExpectedWork): SplitAmount {
   const total = (part: keyof SplitAmount): Amount =>
     sumAmounts([
       [1, first[part]],
-      [sumOfSizes(expected, 2, rounds), later[part]],
+      [sumSizes(expected, 2, rounds), later[part]],
       [1, refinement[part]],
       ...[...baselines.values()].map((order) => [1, order[part]] as const),
     ]);
@@ -218,14 +218,14 @@ export function totalWork(expected: ExpectedWork): SplitAmount {
 }
 
 /** Sum of the sizes of some rounds. */
-export function sumOfSizes(
-  { sizeOf }: Pick<ExpectedWork, 'sizeOf'>,
+export function sumSizes(
+  { roundSize }: Pick<ExpectedWork, 'roundSize'>,
   from: number,
   to: number,
 ): number {
   let sum = 0;
   for (let round = from; round <= to; round++) {
-    sum += sizeOf(round);
+    sum += roundSize(round);
   }
   return sum;
 }

@@ -4,7 +4,7 @@ import type { CalibrationSummary } from '../data/calibration';
 import type { LayeredExecutor } from '../runtime/layered-executor';
 import { say } from '../message';
 import type { Message } from '../message';
-import { expectedWork, sumOfSizes } from './expected-work';
+import { expectedWork, sumSizes } from './expected-work';
 import type { ExpectedWork, SplitAmount } from './expected-work';
 import type { CandidateDistance, ProfileEvent, Round } from './layer-profile';
 import type { BaselineName, SearchSettings } from './options';
@@ -115,7 +115,7 @@ export class SearchProgress implements SearchListener {
     const took = this.endPart();
     // Rounds that a journal replays take no work.
     if (round > 1 && took.model + took.copy > 0) {
-      this.laterRounds.push(scaleWork(took, 1 / this.expected.sizeOf(round)));
+      this.laterRounds.push(scaleWork(took, 1 / this.expected.roundSize(round)));
     }
     this.current = this.laterWork(round + 1, round + 1);
     this.ahead = addWork(this.laterWork(round + 2), this.afterRounds());
@@ -178,10 +178,10 @@ export class SearchProgress implements SearchListener {
   }
 
   private get secondsAfter(): number {
-    const { rounds, sizeOf } = this.expected;
+    const { rounds, roundSize } = this.expected;
     const seconds = this.secondsPerEvaluation ?? 0;
-    const ofToken = (kept: number): number => seconds * this.evaluationsPerToken(kept);
-    return this.options.secondsAfter?.(ofToken(1), ofToken(sizeOf(rounds + 1))) ?? 0;
+    const tokenSeconds = (kept: number): number => seconds * this.evaluationsPerToken(kept);
+    return this.options.secondsAfter?.(tokenSeconds(1), tokenSeconds(roundSize(rounds + 1))) ?? 0;
   }
 
   /** @param kept share of the sublayers */
@@ -228,7 +228,7 @@ export class SearchProgress implements SearchListener {
   private laterWork(from: number, to = this.expected.rounds): WorkByKind {
     const general = scaleWork(this.workOf(this.expected.later), priorRounds);
     const all = this.laterRounds.reduce(addWork, general);
-    const size = sumOfSizes(this.expected, from, Math.min(to, this.expected.rounds));
+    const size = sumSizes(this.expected, from, Math.min(to, this.expected.rounds));
     return scaleWork(all, size / (priorRounds + this.laterRounds.length));
   }
 

@@ -57,7 +57,7 @@ describe('confirming a winner on the model of a copy', () => {
     const { isFinite, ratio, scorer } = await confirmed({
       copy: { a: [0.2, 0.4] },
       model: { a: [0.3, 0.45] },
-      // What isn't read has no effect.
+      // The second sequence isn't read over the whole vocabulary.
       whole: { a: [0.33, 9] },
     });
     expect(isFinite).toBe(true);
