@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 import fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { seededRandom } from '../../../extension/core/data/random';
 import { unattended } from '../../../extension/core/jobs/job';
 import { leastProbability } from '../../../extension/core/metrics/distances';
@@ -11,6 +11,7 @@ import { metricNames, metrics } from '../../../extension/core/metrics/metrics';
 import { mostProbableIds } from '../../../extension/core/metrics/vocabulary-sample';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { compressModel } from '../../../extension/core/pipelines/compression/compress-model';
+import { Head } from '../../../extension/core/runtime/head';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { floatTensor, int64Tensor } from '../../../extension/core/runtime/tensors';
 import type { Tensor } from '../../../extension/core/runtime/tensors';
@@ -285,4 +286,28 @@ it('selects the most likely ids, the first of equal ones', () => {
   const masses = Float32Array.of(1, 3, 2, 2, 0, 2);
   expect([...mostProbableIds(masses, 3)]).toEqual([1, 2, 3]);
   expect([...mostProbableIds(masses, 6)]).toEqual([0, 1, 2, 3, 4, 5]);
+});
+
+it('keeps sampled ids of the original if their rows of the head do not fit in memory', async () => {
+  const vocabulary = 3 * boundedIds;
+  const folder = await makeRandomModel({ seed: 3, blocks: 2, vocabulary });
+  const own = new LayeredExecutor(await openModel(folder), 'cpu', 1 << 30, { roundsHead: true });
+  const ids = Int32Array.from({ length: 96 }, (_, i) => (7919 * i + 3) % vocabulary);
+  const wholeHeads = vi.spyOn(Head.prototype, 'logits');
+  try {
+    const [original, ...candidates] = await finalStates(own, ids);
+    const readout = createReadout(own, 'js', metrics.js, { vocabulary: 'sampled' });
+    const room = 1 << 17;
+    own.originalRoom.take(own.shares.originalBytes - room);
+    const first = await readout.rowTerms(ids, original, candidates);
+    expect(wholeHeads).toHaveBeenCalledTimes(2);
+    expect(await readout.rowTerms(ids, original, candidates)).toEqual(first);
+    expect(wholeHeads).toHaveBeenCalledTimes(2);
+    readout.end();
+    expect(own.originalRoom.take(room)).toBe(true);
+  } finally {
+    wholeHeads.mockRestore();
+    await own.dispose();
+    await rm(folder, { recursive: true });
+  }
 });
