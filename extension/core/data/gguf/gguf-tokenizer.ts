@@ -354,18 +354,22 @@ function around(before: readonly Special[], after: readonly Special[]): unknown 
  * vocabulary can merge, in the order of the resulting piece's score.
  */
 function mergesByScore(tokens: readonly string[], scores: readonly number[]): [string, string][] {
-  const known = new Map(tokens.map((token, id) => [token, id]));
-  const merges: { readonly pair: [string, string]; readonly score: number }[] = [];
-  for (const [id, token] of tokens.entries()) {
-    const characters = Array.from(token);
-    let first = '';
-    for (const character of characters.slice(0, -1)) {
-      first += character;
-      const rest = token.slice(first.length);
-      if (known.has(first) && known.has(rest)) {
-        merges.push({ pair: [first, rest], score: scores[id] ?? 0 });
+  const known = new Set(tokens);
+  const score = (id: number): number => scores[id] ?? 0;
+  const merges: [string, string][] = [];
+  for (const id of [...tokens.keys()].sort((a, b) => score(b) - score(a))) {
+    const token = tokens[id] ?? '';
+    let end = 0;
+    for (const character of token) {
+      end += character.length;
+      const first = token.slice(0, end);
+      if (known.has(first) && end < token.length) {
+        const rest = token.slice(end);
+        if (known.has(rest)) {
+          merges.push([first, rest]);
+        }
       }
     }
   }
-  return merges.sort((a, b) => b.score - a.score).map(({ pair }) => pair);
+  return merges;
 }
