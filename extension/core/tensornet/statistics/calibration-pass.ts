@@ -7,8 +7,7 @@ import type { HiddenState, Tensor } from '../../runtime/tensors';
 import type { MatrixProducts } from '../../linear-algebra/matrix-products';
 import type { Rows } from '../../linear-algebra/matrix-source';
 import type { InputStatistics } from './statistics-accumulator';
-import type { LinearLayer } from '../../models/matrix-encoding';
-import { gramGroups } from './fitting-memory';
+import { areComparable, gramGroups } from './fitting-memory';
 import type { GramGroup } from './fitting-memory';
 import { StatisticsAccumulator } from './statistics-accumulator';
 
@@ -67,9 +66,10 @@ export class CalibrationPass {
     const [first, ...others] = gramGroups(
       linearLayers,
       this.setup.gramBytes ?? Number.POSITIVE_INFINITY,
+      this.originals.length > 0,
     );
     const before = await this.statesAt(index);
-    const isPaired = this.originals.length > 0 && comparesInputs(linearLayers);
+    const isPaired = this.originals.length > 0 && areComparable(linearLayers);
     const states = isPaired
       ? before.flatMap((state, i) => [this.originals[i] ?? state, state])
       : before;
@@ -136,6 +136,13 @@ export class CalibrationPass {
         await afterRun?.();
       }
       this.states = states;
+      if (executor.model.prologue.joinsExamples) {
+        // The same side values, so that both can be in one run.
+        this.originals = this.originals.map(({ values, side }, i) => ({
+          values,
+          side: states[i]?.side ?? side,
+        }));
+      }
     }
     for (; this.next < index; this.next++) {
       this.states = await executor.pass(this.next, this.states, removed, afterRun);
@@ -146,10 +153,6 @@ export class CalibrationPass {
     return this.states;
   }
 }
-
-/** True if the rows of a sublayer's linear layers are those of its states, and not those sent to experts. */
-export const comparesInputs = (layers: readonly Pick<LinearLayer, 'expert'>[]): boolean =>
-  layers.every(({ expert }) => expert === undefined);
 
 /** Collects statistics from the taps of a run. */
 interface StatisticsCollector {
@@ -257,7 +260,9 @@ interface StateInputs {
   readonly stream: Float32Array;
 }
 
+/** The taps of a group's layers; all without a group. */
 const pickTaps = (
   taps: ReadonlyMap<string, Tensor>,
   group: GramGroup | undefined,
-): ReadonlyMap<string, Tensor> => new Map([...taps].filter(([id]) => group?.ids.has(id) === true));
+): ReadonlyMap<string, Tensor> =>
+  group === undefined ? taps : new Map([...taps].filter(([id]) => group.ids.has(id)));
