@@ -390,7 +390,7 @@ describe('distillation', () => {
       },
       { ...unattended, inform: (message) => said.push(inEnglish(message)) },
     );
-    const [before = 0, after = 0] = (/from (\S+) to (\S+)\.$/.exec(said.at(-1) ?? '') ?? [])
+    console.error("SAID", said.at(-1)); const [before = 0, after = 0] = (/from (\S+) to (\S+)\.$/.exec(said.at(-1) ?? '') ?? [])
       .slice(1)
       .map(Number);
     expect(after).toBeLessThan(0.95 * before);

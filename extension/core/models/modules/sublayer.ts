@@ -211,7 +211,7 @@ export abstract class SublayerModule<
   }
 
   /** The linear layer whose outputs are added to the stream as they are, if there is one. */
-  private get addedLinear(): Linear | undefined {
+  protected get addedLinear(): Linear | undefined {
     const { postNorm, layerScale, streamFactor = 1, connection } = this.weights;
     const isPlain = postNorm === undefined && layerScale === undefined && connection === undefined;
     const hasFactors = streamFactor !== 1 || this.shape.residualScale !== 1;

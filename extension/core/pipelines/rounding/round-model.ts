@@ -186,7 +186,7 @@ async function headStatistics(
   const accumulator = new StatisticsAccumulator(products);
   const { states, originals } = await pass.finalStates();
   for (const [i, state] of states.entries()) {
-    const original = await readRows(process.env['HEAD'] === '0' ? state : (originals[i] ?? state));
+    const original = await readRows(originals[i] ?? state);
     await accumulator.addPair(await readRows(state), original, new Map());
     await checkpoint(context.cancellation);
   }

@@ -8,10 +8,9 @@ import type { InputShift, InputStatistics } from '../statistics/statistics-accum
 import { transpose } from '../tensor-values';
 
 /** Share of the mean of the Gram matrix's diagonal that is added to it, so that noise in few inputs isn't fitted (bench/league). */
-const dampingShare = Number(process.env['DAMP'] ?? 0.1);
+const dampingShare = 0.1;
 /** Share of the residual stream's error that a layer corrects (bench/league). */
-const streamShare = Number(process.env['RES'] ?? 0.5);
-const PAIR = Number(process.env['PAIR'] ?? 1);
+const streamShare = 0.5;
 
 /**
  * Weights W′ [out, in] for which a layer's outputs on the inputs x of a quantized model are those of W on the inputs x₀
@@ -48,7 +47,7 @@ export class ShiftedTargets {
       this.shift.stream === undefined && count > length
         ? (await this.products.apply(matrixOf(await this.solvePerWeight()), rows)).numbers
         : await this.solveFor(rows, first);
-    return { count, length, numbers: numbers.map((weight, i) => weight + PAIR * (changes[i] ?? 0)) };
+    return { count, length, numbers: numbers.map((weight, i) => weight + (changes[i] ?? 0)) };
   }
 
   private async solvePerWeight(): Promise<Rows> {

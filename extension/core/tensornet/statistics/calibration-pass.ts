@@ -9,7 +9,7 @@ import type { Rows } from '../../linear-algebra/matrix-source';
 import type { InputStatistics } from './statistics-accumulator';
 import { areComparable, gramGroups } from './fitting-memory';
 import type { GramGroup } from './fitting-memory';
-import { StatisticsAccumulator } from './statistics-accumulator';
+import { StatisticsAccumulator, subtract } from './statistics-accumulator';
 
 /** Executor and inputs of a calibration pass. */
 export interface CalibrationSetup {
@@ -69,19 +69,17 @@ export class CalibrationPass {
       this.originals.length > 0,
     );
     const before = await this.statesAt(index);
-    const isPaired = this.originals.length > 0 && areComparable(linearLayers);
-    const states = isPaired
-      ? before.flatMap((state, i) => [this.originals[i] ?? state, state])
-      : before;
+    const isPaired = this.isPaired(index);
+    const states = isPaired ? this.withOriginals(before) : before;
+    const originals = new Set(this.originals);
     const collect = (group: GramGroup | undefined): StatisticsCollector =>
       isPaired
-        ? new PairCollector(this.setup, index, new Set(this.originals), group)
+        ? new PairCollector(this.setup, index, originals, group)
         : new InputCollector(products, group);
     const collector = collect(others.length === 0 ? undefined : first);
     const behind = await executor.tap(step, states, collector.observe, afterRun);
     if (isPaired) {
-      this.originals = behind.filter((_, i) => i % 2 === 0);
-      this.originalsAt = index + 1;
+      this.takeOriginals(index, behind);
     }
     const isWhole = !removed.has(index) && executor.units.expertsGone(index, removed).length === 0;
     if (!replaces && isWhole) {
@@ -111,8 +109,31 @@ export class CalibrationPass {
   /** Advances the states through `standIn` instead of sublayer `index`, with its compressed layers. */
   public async replace(index: number, standIn: Step & { readonly part: GraphPart }): Promise<void> {
     const { executor, afterRun } = this.setup;
-    this.states = await executor.through(standIn, await this.statesAt(index), afterRun);
+    const before = await this.statesAt(index);
+    if (this.isPaired(index) && this.originalsAt === index) {
+      // By the same run as for statistics, so that a resumed job has the same states.
+      const states = this.withOriginals(before);
+      const { tapped } = executor.model.sublayer(index);
+      this.takeOriginals(index, await executor.tap(tapped, states, ignore, afterRun));
+    }
+    this.states = await executor.through(standIn, before, afterRun);
     this.next = index + 1;
+  }
+
+  /** True if statistics of the sublayer compare the inputs of linear layers with those of the original model. */
+  private isPaired(index: number): boolean {
+    const { linearLayers } = this.setup.executor.model.sublayer(index);
+    return this.originals.length > 0 && areComparable(linearLayers);
+  }
+
+  /** The state of the original model in front of each state. */
+  private withOriginals(states: readonly HiddenState[]): readonly HiddenState[] {
+    return states.flatMap((state, i) => [this.originals[i] ?? state, state]);
+  }
+
+  private takeOriginals(index: number, behind: readonly HiddenState[]): void {
+    this.originals = behind.filter((_, i) => i % 2 === 0);
+    this.originalsAt = index + 1;
   }
 
   /** States after the last sublayer, and those of the original model, if it is run beside. */
@@ -153,6 +174,10 @@ export class CalibrationPass {
     return this.states;
   }
 }
+
+const ignore: TapObserver = async () => {
+  // Only the states are needed.
+};
 
 /** Collects statistics from the taps of a run. */
 interface StatisticsCollector {
@@ -212,7 +237,7 @@ class PairCollector implements StatisticsCollector {
       } else if (this.original !== undefined) {
         const { inputs, stream } = this.original;
         this.original = undefined;
-        const changes = stream.map((value, at) => value - (own.stream[at] ?? 0));
+        const changes = subtract(stream, own.stream);
         const ofStream = [...this.adding].filter(
           ([id, out]) => changes.length === (own.inputs.get(id)?.count ?? 0) * out,
         );

@@ -113,6 +113,15 @@ function joinRows(parts: readonly Float32Array[], count: number): Rows {
   return { count, length: numbers.length / count, numbers };
 }
 
+/** a − b, element by element. Faster than map(). */
+export function subtract(a: Float32Array, b: Float32Array): Float32Array {
+  const differences = new Float32Array(a.length);
+  for (let i = 0; i < a.length; i++) {
+    differences[i] = (a[i] ?? 0) - (b[i] ?? 0);
+  }
+  return differences;
+}
+
 function addTo<Numbers extends Float32Array | Float64Array>(sums: Numbers, more: Numbers): void {
   for (let i = 0; i < more.length; i++) {
     sums[i] = (sums[i] ?? 0) + (more[i] ?? 0);
@@ -169,7 +178,7 @@ export class StatisticsAccumulator {
         const ofStream = streamChanges.get(id);
         await shared.add({
           rows: numbers,
-          changes: numbers.map((value, i) => (from[i] ?? 0) - value),
+          changes: subtract(from, numbers),
           ...(ofStream === undefined ? {} : { streamChanges: ofStream }),
         });
       }
