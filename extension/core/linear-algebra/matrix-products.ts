@@ -87,6 +87,22 @@ export class MatrixProducts {
     return this.sums('columns', a, b);
   }
 
+  /** Σ aᵀ·b over pairs of rows, [a.length, b.length], in float32. */
+  public async roughCrossBetween(a: Rows, b: Rows): Promise<Float32Array> {
+    const outputs = await this.run(
+      this.large,
+      'roughCrossBetween',
+      (graph) => {
+        const left = graph.input('a', DataType.FLOAT, ['count', 'left']);
+        const right = graph.input('b', DataType.FLOAT, ['count', 'right']);
+        const sums = graph.op('Gemm', [left, right], { transA: 1 });
+        graph.output('sums', sums, DataType.FLOAT, ['left', 'right']);
+      },
+      { a: rowsTensor(a), b: rowsTensor(b) },
+    );
+    return floatOutput(outputs, 'sums');
+  }
+
   /** Inner products of the rows of `a` with those of `b`, [a.count, b.count] in float64. */
   public async inner(a: Rows, b: Rows): Promise<Float64Array> {
     return this.sums('rows', a, b);

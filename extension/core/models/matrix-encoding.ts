@@ -123,6 +123,8 @@ export interface LinearLayer extends ModelMatrix {
   readonly role: LinearRole;
   /** For experts: number of the expert, and the average share of tokens that it processes. */
   readonly expert?: { readonly index: number; readonly share: number };
+  /** True if the sublayer adds its outputs, with a bias at most, to the residual stream unchanged. */
+  readonly addsToStream?: boolean;
 }
 
 /** Positions of linear layers outside the sublayers. */

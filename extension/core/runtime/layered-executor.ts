@@ -53,8 +53,14 @@ export interface Readout {
   readonly build: (graph: GraphBuilder, emitter: ModelEmitter) => void;
 }
 
-/** Receives the inputs of linear layers by id, float32 [rows, in]. */
-export type TapObserver = (inputs: ReadonlyMap<string, Tensor>) => Promise<void>;
+/**
+ * Receives the inputs of linear layers by id, float32 [rows, in].
+ * @param states the states of the run, with equally many rows each; empty if the rows are those sent to an expert
+ */
+export type TapObserver = (
+  inputs: ReadonlyMap<string, Tensor>,
+  states: readonly HiddenState[],
+) => Promise<void>;
 
 /**
  * Awaited after each run of ONNX Runtime, which blocks the thread; throws to stop.
@@ -133,9 +139,11 @@ async function showTaps(
   given: InferenceSession.OnnxValueMapType,
   taps: ReadonlyMap<string, string> | undefined,
   observe: TapObserver | undefined,
+  states: readonly HiddenState[] = [],
 ): Promise<void> {
   if (taps !== undefined && observe !== undefined) {
-    await observe(new Map([...taps].map(([id, name]) => [id, outputTensor(given, name)] as const)));
+    const inputs = [...taps].map(([id, name]) => [id, outputTensor(given, name)] as const);
+    await observe(new Map(inputs), states);
   }
 }
 
@@ -592,7 +600,7 @@ export class LayeredExecutor {
         await this.runBatch(session, step, batch, { without, held, further }),
       );
       held.push(...Object.values(collectTensors(given, part.outputs)));
-      await showTaps(given, taps, observe);
+      await showTaps(given, taps, observe, batch);
       const taken = new Set(Object.values(next));
       const wanted = part.outputs.filter((name) => taken.has(name));
       return await this.states.behind(step, collectTensors(given, wanted), batch);

@@ -383,7 +383,7 @@ describe('distillation', () => {
             : {
                 mix: 'F32',
                 tensors: Object.fromEntries(
-                  [0, 1, 2].map((block) => [`blk.${block}.${name}.weight`, type]),
+                  [0].map((block) => [`blk.${block}.${name}.weight`, type]),
                 ),
               },
         feedback: { request: random, bundledText: '', distillation },

@@ -29,6 +29,22 @@ describe('memory besides the inputs that compressions are fitted to', async () =
     expect(left([]) - left([100, 28])).toBe(2 * 128 * hiddenSize * 4);
   });
 
+  it('leaves out the states of the original model and the sums of differences to it', () => {
+    const { hiddenSize = 0 } = model.summary;
+    const { linearLayers } = model.sublayer(1);
+    const down = linearLayers.find(({ role }) => role === 'down')?.in ?? 0;
+    const sums = gramBytes(model, Number.POSITIVE_INFINITY, true);
+    expect(sums).toBe(
+      12 * (hiddenSize ** 2 + down ** 2) +
+        4 * down * hiddenSize +
+        8 * Math.max(hiddenSize, down) ** 2,
+    );
+    const ids = [new Int32Array(100), new Int32Array(28)];
+    expect(memoryBesideFitting(model, memoryBytes, 'cpu', ids, true)).toBe(
+      memoryBytes - sums - 4 * 128 * hiddenSize * 4,
+    );
+  });
+
   it('counts the sums of every expert', async () => {
     const experts = await openModel(fixture('qwen3-moe'));
     const index = experts.summary.sublayers.findIndex(({ kind }) => kind === 'expert');

@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { openModel } from '../../../extension/core/models/open-model';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
-import { floatTensor } from '../../../extension/core/runtime/tensors';
+import { floatsIn, floatTensor } from '../../../extension/core/runtime/tensors';
 import { MatrixProducts } from '../../../extension/core/linear-algebra/matrix-products';
 import { CalibrationPass } from '../../../extension/core/tensornet/statistics/calibration-pass';
 import type { InputStatistics } from '../../../extension/core/tensornet/statistics/statistics-accumulator';
@@ -129,6 +129,104 @@ describe('a calibration pass', () => {
       const without = new CalibrationPass({ executor, products, inputs, removed: new Set([0]) });
       expect(await without.statistics(1)).not.toEqual(await dense.statistics(1));
       await expect(replaced.statistics(0)).rejects.toThrow('passed sublayer 0');
+    } finally {
+      await executor.dispose();
+    }
+  });
+});
+
+describe('a calibration pass beside the original model', () => {
+  it('compares inputs and streams, for any grouping, and resumes with the same states', async () => {
+    const model = await openModel(fixture('llama-gqa-untied'));
+    const executor = new LayeredExecutor(model, 'cpu', 1 << 28);
+    try {
+      const inputs = [Int32Array.of(1, 2, 3, 4, 5), Int32Array.of(9, 8, 7)];
+      // The model with other states before the first sublayer stands for the original.
+      const others = [Int32Array.of(5, 4, 3, 2, 1), Int32Array.of(6, 5, 4)];
+      const originals = await Promise.all(others.map(async (ids) => executor.embed(ids)));
+      const setup = { executor, products, inputs, originals };
+      const pass = new CalibrationPass(setup);
+      const alone = new CalibrationPass({ executor, products, inputs });
+      const [down, gate] = (['down', 'gate'] as const).map(
+        (name) =>
+          model.sublayer(1).linearLayers.find(({ role }) => role === name) ?? expect.fail(name),
+      );
+      const of = async (states: CalibrationPass, id = down?.id ?? ''): Promise<InputStatistics> =>
+        (await (await states.statistics(1)).get(id)) ?? expect.fail(id);
+      await pass.replace(0, model.sublayer(0));
+      const own = await of(pass);
+      expectClose(own, await of(alone));
+      expect(own.shift?.inputs).toHaveLength((down?.in ?? 0) ** 2);
+      expect(own.shift?.stream).toHaveLength((down?.in ?? 0) * (down?.out ?? 0));
+
+      // Σ xᵀ·(x₀ − x) from the rows themselves.
+      const rows: Float32Array[] = [];
+      const streams: Float32Array[] = [];
+      for (const ids of [...inputs, ...others]) {
+        const [state] = await executor.run(0, [await executor.embed(ids)]);
+        if (state === undefined) expect.fail();
+        streams.push(floatsIn(state.values[model.sublayer(1).streamNames.before] ?? expect.fail()));
+        await executor.tap(model.sublayer(1).tapped, [state], async (taps) => {
+          rows.push(floatsIn(taps.get(down?.id ?? '') ?? expect.fail()).slice());
+        });
+      }
+      const sumOf = (changes: readonly Float32Array[], width: number): number[] => {
+        const size = down?.in ?? 0;
+        const sums = new Float64Array(size * width);
+        for (const [i, x] of rows.slice(0, 2).entries()) {
+          const [from, to] = [changes[i] ?? x, changes[i + 2] ?? x];
+          for (let row = 0; row < x.length / size; row++) {
+            for (let at = 0; at < sums.length; at++) {
+              const [input, column] = [Math.floor(at / width), at % width];
+              const change = (to[row * width + column] ?? 0) - (from[row * width + column] ?? 0);
+              sums[at] = (sums[at] ?? 0) + (x[row * size + input] ?? 0) * change;
+            }
+          }
+        }
+        return [...sums];
+      };
+      const expectSums = (found: Float32Array | undefined, sums: readonly number[]): void => {
+        const largest = Math.max(...sums.map(Math.abs));
+        expect(largest).toBeGreaterThan(0);
+        sums.forEach((sum, i) => {
+          expect(Math.abs((found?.[i] ?? Number.NaN) - sum)).toBeLessThan(1e-5 * largest);
+        });
+      };
+      expectSums(own.shift?.inputs, sumOf(rows, down?.in ?? 0));
+      expectSums(own.shift?.stream, sumOf(streams, down?.out ?? 0));
+
+      const divided = new CalibrationPass({ ...setup, gramBytes: 1 });
+      await divided.replace(0, model.sublayer(0));
+      const statistics = await divided.statistics(1);
+      expect((await statistics.get(gate?.id ?? ''))?.shift?.stream).toBeUndefined();
+      expect((await statistics.get(down?.id ?? ''))?.shift).toEqual(own.shift);
+
+      const resumed = new CalibrationPass(setup);
+      await pass.replace(1, model.sublayer(1));
+      for (const index of [0, 1]) await resumed.replace(index, model.sublayer(index));
+      expect(await resumed.finalStates()).toEqual(await pass.finalStates());
+    } finally {
+      await executor.dispose();
+    }
+  });
+
+  it('does not compare the inputs of experts', async () => {
+    const model = await openModel(fixture('qwen3-moe'));
+    const index = model.summary.sublayers.findIndex(({ kind }) => kind === 'expert');
+    const executor = new LayeredExecutor(model, 'cpu', 1 << 28);
+    try {
+      const inputs = [Int32Array.of(1, 2, 3, 4, 5)];
+      const originals = [await executor.embed(Int32Array.of(5, 4, 3, 2, 1))];
+      const pass = new CalibrationPass({ executor, products, inputs, originals });
+      const alone = new CalibrationPass({ executor, products, inputs });
+      const found = await pass.statistics(index);
+      const expected = await alone.statistics(index);
+      for (const { id } of model.sublayer(index).linearLayers) {
+        expect(await found.get(id)).toEqual(await expected.get(id));
+      }
+      const { originals: after } = await pass.finalStates();
+      expect(after).toHaveLength(1);
+      expect(after).not.toEqual((await alone.finalStates()).states);
     } finally {
       await executor.dispose();
     }

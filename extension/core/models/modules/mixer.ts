@@ -47,6 +47,11 @@ export class Mixer extends SublayerModule<MixerWeights, MixerShape> {
     return this.weights.linears.slice(-1);
   }
 
+  /** Some mixers scale their outputs, or add them to another stream than the one they are behind. */
+  protected override get addedLinear(): undefined {
+    return undefined;
+  }
+
   protected override get innerNorms(): readonly Norm[] {
     return this.weights.norms;
   }

@@ -196,13 +196,27 @@ export abstract class SublayerModule<
 
   public linearLayers(sublayer: number): LinearLayer[] {
     const whole = this.roles.filter(([, { groups }]) => groups === undefined);
-    return whole.map(([role, { weight, transposed = false, encoding }, expert]) => {
+    const added = this.addedLinear;
+    return whole.map(([role, linear, expert]) => {
+      const { weight, transposed = false, encoding } = linear;
       const [rows = 0, columns = 0] = weight.shape;
       const [out, input] = transposed ? [columns, rows] : [rows, columns];
       const stored = { weight, transposed, ...(encoding === undefined ? {} : { encoding }) };
-      const own = expert === undefined ? {} : { expert };
+      const own = {
+        ...(expert === undefined ? {} : { expert }),
+        ...(linear === added ? { addsToStream: true } : {}),
+      };
       return { id: weight.name, sublayer, role, out, in: input, ...stored, ...own };
     });
+  }
+
+  /** The linear layer whose outputs are added to the stream as they are, if there is one. */
+  protected get addedLinear(): Linear | undefined {
+    const { postNorm, layerScale, streamFactor = 1, connection } = this.weights;
+    const isPlain = postNorm === undefined && layerScale === undefined && connection === undefined;
+    const hasFactors = streamFactor !== 1 || this.shape.residualScale !== 1;
+    const [linear, ...others] = this.outputLinears;
+    return isPlain && !hasFactors && others.length === 0 ? linear : undefined;
   }
 
   /** Weights [experts, hiddenSize] and biases [experts] of the router of an MoE layer. */

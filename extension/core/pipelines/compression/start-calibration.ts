@@ -4,8 +4,10 @@ import { loadModelInputs } from '../../data/model-inputs';
 import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
 import type { LayeredModel } from '../../models/layered-model';
+import type { ModelInput } from '../../models/model-input';
 import type { DeviceName } from '../../runtime/device';
 import { LayeredExecutor } from '../../runtime/layered-executor';
+import type { HiddenState } from '../../runtime/tensors';
 import type { MatrixProducts } from '../../linear-algebra/matrix-products';
 import type { CompressionChoice } from '../../tensornet/compression-choice';
 import { CalibrationPass } from '../../tensornet/statistics/calibration-pass';
@@ -62,27 +64,67 @@ export interface StartedCalibration {
   readonly executor: LayeredExecutor;
 }
 
-/** Starts a pass over calibration through a model that lacks the sublayers and experts `removed`. */
+/**
+ * Starts a pass over calibration through a model that lacks the sublayers and experts `removed`.
+ * @param options.original the model before its embedding was changed, to compare the inputs of linear layers with
+ */
 export async function startCalibration(
   { model, device, memoryBytes }: CalibratedRun,
   products: MatrixProducts,
   { request, bundledText }: CompressCalibration,
-  { seed = 0, removed = [] }: { readonly seed?: number; readonly removed?: readonly string[] },
+  {
+    seed = 0,
+    removed = [],
+    original,
+  }: {
+    readonly seed?: number;
+    readonly removed?: readonly string[];
+    readonly original?: LayeredModel;
+  },
   context: Pick<JobContext, 'cancellation' | 'warn'>,
 ): Promise<StartedCalibration> {
   const { inputs, warnings } = await loadModelInputs(request, model, bundledText, seed);
   for (const warning of warnings) {
     context.warn(warning);
   }
-  const beside = memoryBesideFitting(model, memoryBytes, device, inputs);
+  const comparesInputs = original !== undefined;
+  const beside = memoryBesideFitting(model, memoryBytes, device, inputs, comparesInputs);
   const executor = new LayeredExecutor(model, device, beside);
+  const afterRun = async (): Promise<void> => checkpoint(context.cancellation);
   const pass = new CalibrationPass({
     executor,
     products,
     inputs,
+    ...(comparesInputs
+      ? {
+          originals: await embedAll(
+            new LayeredExecutor(original, device, beside),
+            inputs,
+            afterRun,
+          ),
+        }
+      : {}),
     gramBytes: gramRoom(memoryBytes),
     removed: new Set(removed.flatMap((id) => executor.units.numberOf(id) ?? [])),
-    afterRun: async () => checkpoint(context.cancellation),
+    afterRun,
   });
   return { pass, executor };
+}
+
+/** States before the first sublayer, in main memory. Disposes of the executor. */
+async function embedAll(
+  executor: LayeredExecutor,
+  inputs: readonly ModelInput[],
+  afterRun: () => Promise<void>,
+): Promise<HiddenState[]> {
+  try {
+    const states: HiddenState[] = [];
+    for (const input of inputs) {
+      states.push(await executor.states.toHost(await executor.embed(input)));
+      await afterRun();
+    }
+    return states;
+  } finally {
+    await executor.dispose();
+  }
 }

@@ -11,6 +11,7 @@ import { tensorPlace } from '../../export/gguf/input-sums';
 import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
 import { MatrixProducts } from '../../linear-algebra/matrix-products';
+import type { Rows } from '../../linear-algebra/matrix-source';
 import { say } from '../../message';
 import type { LayeredModel } from '../../models/layered-model';
 import type { LinearLayer, MatrixEncoding, ModelMatrix } from '../../models/matrix-encoding';
@@ -20,10 +21,12 @@ import { DataType } from '../../onnx/graph-builder';
 import type { Dimension } from '../../onnx/graph-builder';
 import type { DeviceName } from '../../runtime/device';
 import { pick } from '../../runtime/step-values';
-import { outputTensor } from '../../runtime/tensors';
+import { floatOutput } from '../../runtime/tensors';
+import type { HiddenState } from '../../runtime/tensors';
 import { factorHessian } from '../../tensornet/quantize/gptq';
 import type { HessianFactor } from '../../tensornet/quantize/gptq';
 import { roundToBlocks } from '../../tensornet/quantize/round-blocks';
+import { ShiftedTargets } from '../../tensornet/quantize/shifted-targets';
 import type { SublayerStatistics } from '../../tensornet/statistics/calibration-pass';
 import type { InputStatistics } from '../../tensornet/statistics/statistics-accumulator';
 import { StatisticsAccumulator } from '../../tensornet/statistics/statistics-accumulator';
@@ -112,7 +115,8 @@ export async function roundModel(
       ),
       ...{ device, memoryBytes },
     };
-    started = await startCalibration(run, products, calibration, calibration, context);
+    const how = { seed: calibration.seed ?? 0, original: model };
+    started = await startCalibration(run, products, calibration, how, context);
     for (const index of model.summary.sublayers.keys()) {
       const ids = new Set(model.sublayer(index).linearLayers.map(({ id }) => id));
       const own = planned.filter(({ matrix }) => ids.has(matrix.id));
@@ -161,8 +165,7 @@ async function headStatistics(
   if (emitter === undefined) {
     return undefined;
   }
-  const accumulator = new StatisticsAccumulator(products);
-  for (const { values } of await pass.finalStates()) {
+  const readRows = async ({ values }: HiddenState): Promise<ReadonlyMap<string, Rows>> => {
     const outputs = await executor.read(
       {
         key: 'head-inputs',
@@ -176,7 +179,15 @@ async function headStatistics(
       },
       pick([stream], values),
     );
-    await accumulator.add(new Map([[headName, outputTensor(outputs, 'rows')]]));
+    const length = emitter.hiddenSize;
+    const numbers = floatOutput(outputs, 'rows');
+    return new Map([[headName, { count: numbers.length / length, length, numbers }]]);
+  };
+  const accumulator = new StatisticsAccumulator(products);
+  const { states, originals } = await pass.finalStates();
+  for (const [i, state] of states.entries()) {
+    const original = await readRows(originals[i] ?? state);
+    await accumulator.addPair(await readRows(state), original, new Map());
     await checkpoint(context.cancellation);
   }
   return (await accumulator.finish()).get(headName);
@@ -234,11 +245,17 @@ const rowsShare = 1 / 4;
 /** Copies of these rows in float32: weights, errors, targets, and matmul inputs and outputs. */
 const rowCopies = 7;
 
-/** Rounds matrices some rows at a time. Consecutive matrices with the same inputs share the factor of their Hessian. */
+/** The factor of a Hessian and the targets of the layers that share its inputs. */
+interface SharedFit {
+  readonly statistics: InputStatistics;
+  readonly factor: HessianFactor;
+  /** Undefined if the inputs were not compared with those of the original model. */
+  readonly targets: ShiftedTargets | undefined;
+}
+
+/** Rounds matrices some rows at a time. Consecutive matrices with the same inputs share what is computed from them. */
 class MatrixRounder {
-  private known:
-    | { readonly statistics: InputStatistics; readonly factor: HessianFactor }
-    | undefined;
+  private known: SharedFit | undefined;
 
   public constructor(
     private readonly products: MatrixProducts,
@@ -252,7 +269,7 @@ class MatrixRounder {
   ): Promise<void> {
     // Rows are quantized in file order and reordered when they are read.
     const { interleavedHeads: _, ...inFile } = weight;
-    const factor = await this.factor(statistics, inputs);
+    const { factor, targets } = await this.fit(statistics, inputs);
     const bytesPerRow = rowCopies * inputs * Float32Array.BYTES_PER_ELEMENT;
     const rows = Math.max(1, Math.floor((rowsShare * this.memoryBytes) / bytesPerRow));
     const storedBytes = inFile.length / out;
@@ -264,24 +281,27 @@ class MatrixRounder {
         offset: inFile.offset + first * storedBytes,
       };
       const matrix = await this.products.read({ kind: 'stored', tensor });
-      const bytes = await roundToBlocks(this.products, matrix, type, factor);
+      const target = (await targets?.shifted(matrix, first)) ?? matrix;
+      const bytes = await roundToBlocks(this.products, target, type, factor);
       await writeAll(this.file, range.file, bytes, range.offset + first * rowBytes(type, inputs));
     }
   }
 
-  private async factor(
+  private async fit(
     statistics: InputStatistics | undefined,
     size: number,
-  ): Promise<HessianFactor> {
+  ): Promise<Pick<SharedFit, 'factor' | 'targets'>> {
     if (statistics === undefined) {
       // Experts that no token reached are rounded as if their inputs were independent.
       const gram = { size, numbers: new Float64Array(size * size) };
-      return factorHessian(this.products, gram, false);
+      return { factor: await factorHessian(this.products, gram, false), targets: undefined };
     }
     if (this.known?.statistics !== statistics) {
+      this.known = undefined;
       const factor = await factorHessian(this.products, statistics.gram, false);
-      this.known = { statistics, factor };
+      const targets = await ShiftedTargets.fit(this.products, statistics);
+      this.known = { statistics, factor, targets };
     }
-    return this.known.factor;
+    return this.known;
   }
 }

@@ -10,13 +10,23 @@ import type { InputWeights } from '../randomized-svd';
 /** Rows per matmul; smaller chunks are collected first. */
 const rowsPerProduct = 1024;
 
+/** Rows of a linear layer's inputs, and what they differ in from those of the original model. */
+interface InputRows {
+  readonly rows: Float32Array;
+  /** Inputs of the original model minus these. */
+  readonly changes?: Float32Array;
+  /** Residual stream that the layer's outputs are added to: that of the original model minus this one. */
+  readonly streamChanges?: Float32Array;
+}
+
 /** Accumulates the inputs of one or more linear layers that share them. */
 class SharedInputs {
   private count = 0;
-  private waiting: Float32Array[] = [];
+  private waiting: InputRows[] = [];
   private waitingRows = 0;
   private readonly gram: Float64Array;
   private readonly magnitudes: Float64Array;
+  private shift: { inputs: Float32Array; stream?: Float32Array } | undefined;
 
   public constructor(
     private readonly products: MatrixProducts,
@@ -27,9 +37,9 @@ class SharedInputs {
     this.magnitudes = new Float64Array(size);
   }
 
-  public async add(rows: Float32Array): Promise<void> {
-    this.waiting.push(rows);
-    this.waitingRows += rows.length / this.size;
+  public async add(more: InputRows): Promise<void> {
+    this.waiting.push(more);
+    this.waitingRows += more.rows.length / this.size;
     if (this.waitingRows >= rowsPerProduct) {
       await this.multiply();
     }
@@ -37,38 +47,41 @@ class SharedInputs {
 
   public async finish(): Promise<InputStatistics> {
     await this.multiply();
-    const { count, size, gram } = this;
+    const { count, size, gram, shift } = this;
     return {
       count,
       gram: { size, numbers: gram },
       meanMagnitudes: this.magnitudes.map((sum) => sum / Math.max(1, count)),
+      ...(shift === undefined ? {} : { shift }),
     };
   }
 
   private async multiply(): Promise<void> {
-    if (this.waitingRows === 0) {
+    const { waiting, waitingRows: count } = this;
+    if (count === 0) {
       return;
-    }
-    const rows = this.joined();
-    this.addMagnitudes(rows);
-    const squares = await this.products.crossProducts(rows);
-    for (let i = 0; i < squares.length; i++) {
-      this.gram[i] = (this.gram[i] ?? 0) + (squares[i] ?? 0);
-    }
-    this.count += rows.count;
-  }
-
-  private joined(): Rows {
-    const { waitingRows: count, size: length } = this;
-    const numbers = new Float32Array(count * length);
-    let at = 0;
-    for (const part of this.waiting) {
-      numbers.set(part, at);
-      at += part.length;
     }
     this.waiting = [];
     this.waitingRows = 0;
-    return { count, length, numbers };
+    const rows = joinRows(
+      waiting.map((one) => one.rows),
+      count,
+    );
+    this.addMagnitudes(rows);
+    addTo(this.gram, await this.products.crossProducts(rows));
+    const changes = waiting.flatMap((one) => one.changes ?? []);
+    if (changes.length > 0) {
+      const inputs = await this.products.roughCrossBetween(rows, joinRows(changes, count));
+      this.shift ??= { inputs: new Float32Array(inputs.length) };
+      addTo(this.shift.inputs, inputs);
+      const ofStream = waiting.flatMap((one) => one.streamChanges ?? []);
+      if (ofStream.length > 0) {
+        const stream = await this.products.roughCrossBetween(rows, joinRows(ofStream, count));
+        this.shift.stream ??= new Float32Array(stream.length);
+        addTo(this.shift.stream, stream);
+      }
+    }
+    this.count += count;
   }
 
   private addMagnitudes({ length, numbers }: Rows): void {
@@ -87,6 +100,31 @@ class SharedInputs {
         },
       );
     }
+  }
+}
+
+function joinRows(parts: readonly Float32Array[], count: number): Rows {
+  const numbers = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    numbers.set(part, at);
+    at += part.length;
+  }
+  return { count, length: numbers.length / count, numbers };
+}
+
+/** a − b, element by element. Faster than map(). */
+export function subtract(a: Float32Array, b: Float32Array): Float32Array {
+  const differences = new Float32Array(a.length);
+  for (let i = 0; i < a.length; i++) {
+    differences[i] = (a[i] ?? 0) - (b[i] ?? 0);
+  }
+  return differences;
+}
+
+function addTo<Numbers extends Float32Array | Float64Array>(sums: Numbers, more: Numbers): void {
+  for (let i = 0; i < more.length; i++) {
+    sums[i] = (sums[i] ?? 0) + (more[i] ?? 0);
   }
 }
 
@@ -112,7 +150,37 @@ export class StatisticsAccumulator {
       this.inputs.set(id, shared);
       if (known === undefined) {
         seen.set(tensor, shared);
-        await shared.add(floatsIn(tensor));
+        await shared.add({ rows: floatsIn(tensor) });
+      }
+    }
+  }
+
+  /**
+   * Adds the inputs of layers for one state.
+   * @param original inputs of the original model for the same example, of the same sizes
+   * @param streamChanges residual stream of the original model minus that of the state, [rows, out], by the ids of the
+   *   layers whose outputs are added to it
+   */
+  public async addPair(
+    own: ReadonlyMap<string, Rows>,
+    original: ReadonlyMap<string, Rows>,
+    streamChanges: ReadonlyMap<string, Float32Array>,
+  ): Promise<void> {
+    const seen = new Map<Rows, SharedInputs>();
+    for (const [id, rows] of own) {
+      const known = seen.get(rows);
+      const { length, numbers } = rows;
+      const shared = this.inputs.get(id) ?? known ?? new SharedInputs(this.products, id, length);
+      this.inputs.set(id, shared);
+      if (known === undefined) {
+        seen.set(rows, shared);
+        const from = original.get(id)?.numbers ?? numbers;
+        const ofStream = streamChanges.get(id);
+        await shared.add({
+          rows: numbers,
+          changes: subtract(from, numbers),
+          ...(ofStream === undefined ? {} : { streamChanges: ofStream }),
+        });
       }
     }
   }
@@ -140,6 +208,16 @@ export interface InputStatistics {
   readonly gram: SquareMatrix;
   /** Mean of |x| per input. */
   readonly meanMagnitudes: Float64Array;
+  /** Undefined if the original model was not run beside. */
+  readonly shift?: InputShift;
+}
+
+/** Differences between the inputs x of a linear layer and those of the original model, x₀, summed over the rows. */
+export interface InputShift {
+  /** Σ xᵀ·(x₀ − x), [in, in]. */
+  readonly inputs: Float32Array;
+  /** Σ xᵀ·(h₀ − h), [in, out], with the residual streams that the outputs are added to; undefined if they aren't. */
+  readonly stream?: Float32Array;
 }
 
 /** Exponent of mean |x| by which inputs are scaled (ASVD, arXiv 2312.05821, § 3.2). */
