@@ -15,7 +15,6 @@ import { unattended } from '../../extension/core/jobs/job';
 import { ModelCache } from '../../extension/core/models/model-cache';
 import { defaultSettings } from '../../extension/core/prune/options';
 import { profileModel } from '../../extension/core/prune/profile-model';
-import { singleLimit } from '../../extension/core/tensornet/budget/budget-limits';
 import { planForBudget } from '../../extension/core/tensornet/budget/plan-for-budget';
 import { parseCompression } from '../../extension/core/tensornet/compression-choice';
 import { defaultRepair } from '../../extension/core/tensornet/repair/repair-settings';
@@ -139,7 +138,7 @@ describe('a model is opened once', () => {
         ...{
           model: await cache.open(path),
           table,
-          budget: singleLimit({ unit: 'bytes', ratio: 0.8 }),
+          budget: { limits: [{ unit: 'bytes', ratio: 0.8 }] },
           rounds: 1,
         },
         ...{ calibration, bundledText: '', folder: fresh(), ...run },

@@ -50,13 +50,6 @@ export function crossEntropy({ ignore = ignoredLabel }: { ignore?: number } = {}
   };
 }
 
-/** Mean over the rows of −Σ target · log softmax(logits). */
-export const softCrossEntropy: Loss = (graph, { value, shape }) => {
-  const targets = graph.input(lossInputs.targets, DataType.FLOAT, shape);
-  const logProbabilities = graph.op('LogSoftmax', [value], { axis: -1 });
-  return graph.op('Neg', [rowMean(graph, graph.op('Mul', [targets, logProbabilities]))]);
-};
-
 /** Mean of softplus(logit) − logit · target, the binary cross-entropy of logits. */
 export const binaryCrossEntropy: Loss = (graph, { value, shape }) => {
   const targets = graph.input(lossInputs.targets, DataType.FLOAT, shape);

@@ -6,9 +6,9 @@ import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import type { JobContext } from '../../../extension/core/jobs/job';
 import type { EmbeddingOrHeadPlace } from '../../../extension/core/models/matrix-encoding';
 import { openModelFiles } from '../../../extension/core/models/open-model';
+import type { Budget } from '../../../extension/core/tensornet/budget/budget-limits';
 import { planForBudget } from '../../../extension/core/tensornet/budget/plan-for-budget';
 import type { RefinedPlan } from '../../../extension/core/tensornet/budget/refine-plan';
-import { singleLimit } from '../../../extension/core/tensornet/budget/budget-limits';
 import { planUnderBudget } from '../../../extension/core/tensornet/budget/plan-under-budget';
 import type { CompressionChoice } from '../../../extension/core/tensornet/compression-choice';
 import { profileSensitivity } from '../../../extension/core/tensornet/sensitivity/profile-sensitivity';
@@ -111,7 +111,7 @@ describe.each([
   it('allow smaller budgets', async () => {
     const least = async (of: SensitivityProfile): Promise<number> => {
       for (let percent = 5; percent < 100; percent += 5) {
-        const budget = singleLimit({ unit: 'bytes', ratio: percent / 100 });
+        const budget: Budget = { limits: [{ unit: 'bytes', ratio: percent / 100 }] };
         const plan = await planUnderBudget(of, budget).catch(() => undefined);
         if (plan !== undefined) {
           return percent;
@@ -132,7 +132,7 @@ describe.each([
         ...{
           model: await openModelFiles(source),
           table: of,
-          budget: singleLimit({ unit: 'bytes', ratio }),
+          budget: { limits: [{ unit: 'bytes', ratio }] },
           rounds,
         },
         ...{ calibration, bundledText, folder: fresh(), ...run },
@@ -173,10 +173,9 @@ describe.each([
   });
 
   it('are counted in the work of a model, as far as they multiply', async () => {
-    const { costBefore } = await planUnderBudget(
-      table,
-      singleLimit({ unit: 'flops', ratio: 0.99 }),
-    );
+    const { costBefore } = await planUnderBudget(table, {
+      limits: [{ unit: 'flops', ratio: 0.99 }],
+    });
     const sublayers = table.model.sublayers.reduce((sum, one) => sum + one.flopsPerToken, 0);
     expect(costBefore).toBe(sublayers + (table.embeddingAndHead?.at(-1)?.flopsPerToken ?? 0));
   });

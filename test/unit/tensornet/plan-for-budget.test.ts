@@ -4,7 +4,7 @@ import { beforeAll, expect, it } from 'vitest';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import type { SavedParts } from '../../../extension/core/jobs/saved-parts';
 import { openModelFiles } from '../../../extension/core/models/open-model';
-import { singleLimit, parseLimit } from '../../../extension/core/tensornet/budget/budget-limits';
+import { parseLimit } from '../../../extension/core/tensornet/budget/budget-limits';
 import { planForBudget } from '../../../extension/core/tensornet/budget/plan-for-budget';
 import type { BudgetRequest } from '../../../extension/core/tensornet/budget/plan-for-budget';
 import { profileSensitivity } from '../../../extension/core/tensornet/sensitivity/profile-sensitivity';
@@ -32,7 +32,7 @@ beforeAll(async () => {
     { bundledText: '', version: 'test' },
     unattended,
   );
-  const budget = singleLimit(parseLimit('bytes<70%'));
+  const budget = { limits: [parseLimit('bytes<70%')] };
   const forms = join(folder, 'forms');
   request = { model, table, budget, calibration, bundledText: '', folder: forms, ...where };
 });

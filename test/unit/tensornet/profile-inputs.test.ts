@@ -6,7 +6,6 @@ import type { CalibrationRequest } from '../../../extension/core/data/calibratio
 import { unattended } from '../../../extension/core/jobs/job';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
-import { singleLimit } from '../../../extension/core/tensornet/budget/budget-limits';
 import { planForBudget } from '../../../extension/core/tensornet/budget/plan-for-budget';
 import { profileSensitivity } from '../../../extension/core/tensornet/sensitivity/profile-sensitivity';
 import type { SensitivityProfile } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
@@ -181,7 +180,7 @@ describe('distances', () => {
       {
         model: await openModelFiles(path),
         table,
-        budget: singleLimit({ unit: 'bytes', ratio: 0.9 }),
+        budget: { limits: [{ unit: 'bytes', ratio: 0.9 }] },
         rounds: 0,
         calibration: { file: calibration, sequences: 1, length: tokens },
         bundledText: '',

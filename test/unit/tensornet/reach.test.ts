@@ -2,7 +2,6 @@ import { describe, expect, it } from 'vitest';
 import {
   countedUnits,
   formatLimit,
-  singleLimit,
   parseLimit,
 } from '../../../extension/core/tensornet/budget/budget-limits';
 import type { BudgetUnit } from '../../../extension/core/tensornet/budget/budget-limits';
@@ -77,7 +76,7 @@ describe('minimum size of a model', () => {
     const table = makeTable({ layers: [{ ...makeLayer(0, 'down', compressions), ...times }] });
     expect([smallestRatio(table, 'decode'), smallestRatio(table, 'prefill')]).toEqual([0.3, 0.1]);
     const chosen = async (limit: string): Promise<string[]> => {
-      const plan = await planUnderBudget(table, singleLimit(parseLimit(limit)));
+      const plan = await planUnderBudget(table, { limits: [parseLimit(limit)] });
       return plan.compress.map(({ method }) => method);
     };
     expect(await chosen('decode<0.5')).toEqual(['lowrank']);

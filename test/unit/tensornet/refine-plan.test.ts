@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { inEnglish } from '../../../extension/core/message';
 import type { Message } from '../../../extension/core/message';
-import { singleLimit, parseLimit } from '../../../extension/core/tensornet/budget/budget-limits';
+import { parseLimit } from '../../../extension/core/tensornet/budget/budget-limits';
 import { planProblem } from '../../../extension/core/tensornet/budget/plan-under-budget';
 import type { CompressionPlan } from '../../../extension/core/tensornet/budget/plan-under-budget';
 import { refinePlan } from '../../../extension/core/tensornet/budget/refine-plan';
@@ -26,7 +26,7 @@ const context = {
 /** Plan whose compressed layers actually save this share of the model's time. */
 async function refined(limit: string, saving: number, rounds = 3, firstShare?: number) {
   const tried: number[] = [];
-  const problem = planProblem(table, singleLimit(parseLimit(limit)), [], { isTimed: true });
+  const problem = planProblem(table, { limits: [parseLimit(limit)] }, [], { isTimed: true });
   const measure = async ({ compress }: CompressionPlan) => {
     tried.push(compress.length);
     const own = 1 - saving * compress.length;
@@ -86,7 +86,7 @@ it('corrects each kind of change by its own factor if removals cost more togethe
   const removable = layers.map(({ sublayer }) => ({ sublayer, distance: 0.01 }));
   const problem = planProblem(
     makeTable({ layers }),
-    singleLimit(parseLimit('bytes<60%')),
+    { limits: [parseLimit('bytes<60%')] },
     removable,
   );
   const tried: (readonly number[])[] = [];
@@ -111,7 +111,7 @@ it('corrects each kind of change by its own factor if removals cost more togethe
 });
 
 it('measures one plan, without undoing its changes, if its time is over', async () => {
-  const problem = planProblem(table, singleLimit(parseLimit('bytes<90%')));
+  const problem = planProblem(table, { limits: [parseLimit('bytes<90%')] });
   const asked: boolean[] = [];
   const measure = async (_: CompressionPlan, inTurn: boolean) => {
     asked.push(inTurn);

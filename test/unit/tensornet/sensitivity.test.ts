@@ -6,8 +6,8 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { openModelFiles } from '../../../extension/core/models/open-model';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import type { JobContext } from '../../../extension/core/jobs/job';
+import type { Budget } from '../../../extension/core/tensornet/budget/budget-limits';
 import { planForBudget } from '../../../extension/core/tensornet/budget/plan-for-budget';
-import { singleLimit } from '../../../extension/core/tensornet/budget/budget-limits';
 import { planUnderBudget } from '../../../extension/core/tensornet/budget/plan-under-budget';
 import { fitCosts } from '../../../extension/core/tensornet/costs/machine-costs';
 import { summarizeFindings } from '../../../extension/core/tensornet/sensitivity/findings';
@@ -166,7 +166,7 @@ describe('the sensitivity profile', () => {
     expect(new Set(times(convolutions))).toEqual(new Set([0]));
     expect(Math.min(...convolutions.layers.map((one) => one.flopsPerToken))).toBeGreaterThan(0);
     await expect(
-      planUnderBudget(convolutions, singleLimit({ unit: 'decode', ratio: 0.5 })),
+      planUnderBudget(convolutions, { limits: [{ unit: 'decode', ratio: 0.5 }] }),
     ).rejects.toFailWith({ code: 'profile-times-missing', field: 'unit' });
     expect(Math.min(...times(await profile(model)))).toBeGreaterThan(0);
   });
@@ -236,7 +236,7 @@ describe('the sensitivity profile', () => {
   it('plans within a budget, at a higher loss for a smaller one', async () => {
     const sums: number[] = [];
     for (const ratio of [0.9, 0.7, 0.5]) {
-      const plan = await planUnderBudget(table, singleLimit({ unit: 'bytes', ratio }));
+      const plan = await planUnderBudget(table, { limits: [{ unit: 'bytes', ratio }] });
       expect(plan.cost).toBeLessThanOrEqual(ratio * plan.costBefore * (1 + 1e-6));
       expect(plan.costBefore).toBe(table.model.bytes);
       expect(plan.remove).toEqual([]);
@@ -244,16 +244,16 @@ describe('the sensitivity profile', () => {
     }
     expect([...sums].sort((a, b) => a - b)).toEqual(sums);
     await expect(
-      planUnderBudget(table, singleLimit({ unit: 'bytes', ratio: 0.01 })),
+      planUnderBudget(table, { limits: [{ unit: 'bytes', ratio: 0.01 }] }),
     ).rejects.toFailWith({ code: 'budget-not-reachable', field: 'budget' });
     await expect(
-      planUnderBudget(table, singleLimit({ unit: 'bytes', ratio: 1.5 })),
+      planUnderBudget(table, { limits: [{ unit: 'bytes', ratio: 1.5 }] }),
     ).rejects.toFailWith({ code: 'share-invalid', field: 'budget' });
   });
 
   it('removes a sublayer if that costs least', async () => {
     const removable = [{ sublayer: 'block.1.attention', distance: 0 }];
-    const budget = singleLimit({ unit: 'parameters', ratio: 0.95 });
+    const budget: Budget = { limits: [{ unit: 'parameters', ratio: 0.95 }] };
     const { compress, remove } = await planUnderBudget(table, budget, removable);
     expect(remove).toEqual(['block.1.attention']);
     expect(compress.filter(({ tensor }) => tensor.includes('layers.1.self_attn'))).toEqual([]);
@@ -265,7 +265,7 @@ describe('the sensitivity profile', () => {
       {
         model: await openModelFiles(model),
         table,
-        budget: singleLimit({ unit: 'bytes', ratio: 0.6 }),
+        budget: { limits: [{ unit: 'bytes', ratio: 0.6 }] },
         removable: [{ sublayer: 'block.1.feedforward', distance: 0.05 }],
         rounds: 3,
         calibration,

@@ -9,7 +9,6 @@ import {
   lossInputs,
   meanSquaredError,
   relativeSquaredError,
-  softCrossEntropy,
 } from '../../../extension/core/training/losses';
 import type { Loss } from '../../../extension/core/training/losses';
 import { seededRandom } from '../../../extension/core/data/random';
@@ -24,7 +23,6 @@ import { below, difference, readGolden } from './golden';
 
 const losses: Readonly<Record<string, Loss>> = {
   'cross-entropy': crossEntropy({ ignore: -1 }),
-  soft: softCrossEntropy,
   binary: binaryCrossEntropy,
   squared: meanSquaredError,
 };

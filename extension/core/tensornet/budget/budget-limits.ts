@@ -68,9 +68,6 @@ export function countedUnits(
   return budgetUnits.filter((unit) => isCounted[unit] !== false);
 }
 
-/** Budget with a single limit. */
-export const singleLimit = (limit: BudgetLimit): Budget => ({ limits: [limit] });
-
 /** Syntax of limits: a unit, and a share of the model or an amount. */
 export const limitSyntax = {
   pattern:
