@@ -1,5 +1,6 @@
-import { basename, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { l10n, Uri } from 'vscode';
+import { modelPathName } from '../core/checkpoints/model-file';
 import type { ExplorerCalls, ExplorerState } from '../protocol/explorer';
 import { explorerCalls } from '../protocol/explorer';
 import { commandIds } from '../services/command-ids';
@@ -17,7 +18,7 @@ export type ExplorerPanel = SessionPanel<ExplorerSession, ExplorerState, Explore
 export const explorerPanel = (reports: Reports): ExplorerDefinition => ({
   name: 'explorer',
   viewType: panelViewTypes.explorer,
-  getTitle: ({ path }) => l10n.t('Model: {0}', basename(path)),
+  getTitle: ({ path }) => l10n.t('Model: {0}', modelPathName(path)),
   getRestore: ({ path }) => ({ path }),
   calls: explorerCalls,
   createHandlers: (session) => ({

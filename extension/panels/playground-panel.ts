@@ -1,5 +1,5 @@
-import { basename } from 'node:path';
 import { l10n } from 'vscode';
+import { modelPathName } from '../core/checkpoints/model-file';
 import type { PlaygroundCalls, PlaygroundState } from '../protocol/playground';
 import { playgroundCalls } from '../protocol/playground';
 import { commandIds } from '../services/command-ids';
@@ -15,7 +15,7 @@ export const playgroundPanel: PanelDefinition<PlaygroundSession, PlaygroundState
   {
     name: 'playground',
     viewType: panelViewTypes.playground,
-    getTitle: ({ models }) => l10n.t('Playground: {0}', basename(models.at(-1) ?? '')),
+    getTitle: ({ models }) => l10n.t('Playground: {0}', modelPathName(models.at(-1) ?? '')),
     getRestore: ({ models }) => ({ models: JSON.stringify(models) }),
     calls: playgroundCalls,
     createHandlers: (session) => ({

@@ -27,6 +27,14 @@ export function modelFolderName(folder: string): string {
 }
 
 /**
+ * Name to show for the path of a model: that of its folder for `model.onnx`, a name that most models share, and that of
+ * the folder above for a folder named `onnx`.
+ */
+export function modelPathName(path: string): string {
+  return modelFolderName(basename(path) === 'model.onnx' ? dirname(path) : path);
+}
+
+/**
  * True if a file belongs to a model: it is inside the model's folder, or in the `blobs` of the same Hugging Face cache.
  * @param folder absolute path, links resolved
  * @param file absolute path, links resolved

@@ -2,6 +2,7 @@ import { cpSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } fro
 import { basename, join, relative } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readGgufModel } from '../../../extension/core/checkpoints/gguf-parts';
+import { modelPathName } from '../../../extension/core/checkpoints/model-file';
 import { loadTokenizer } from '../../../extension/core/data/tokenizer';
 import { openModel } from '../../../extension/core/models/open-model';
 import { folderPooling } from '../../../extension/core/models/folder-pooling';
@@ -37,6 +38,17 @@ async function refusal(attempt: Promise<unknown>): Promise<UserError> {
 }
 
 const opened = async (model: string): Promise<unknown> => openModel(model);
+
+it.each([
+  [['smol', 'onnx', 'model.onnx'], 'smol'],
+  [['smol', 'model.onnx'], 'smol'],
+  [['smol', 'onnx'], 'smol'],
+  [['smol', 'onnx', 'decoder.onnx'], 'decoder.onnx'],
+  [['models', 'smol.gguf'], 'smol.gguf'],
+  [['models--owner--smol', 'snapshots', '0a1b', 'onnx', 'model.onnx'], 'smol'],
+])('the name of %j is %s', (parts, name) => {
+  expect(modelPathName(join(root, ...parts))).toBe(name);
+});
 
 describe('a link out of a model folder', () => {
   it.each([

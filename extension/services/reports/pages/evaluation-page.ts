@@ -1,5 +1,5 @@
-import { basename } from 'node:path';
 import { l10n } from 'vscode';
+import { modelPathName } from '../../../core/checkpoints/model-file';
 import { accuracyName, formatAccuracy } from '../../../core/evaluate/describe-accuracy';
 import { domainCells, domainTitles } from '../../../core/evaluate/domain-table';
 import type { BaseEvaluation, EvaluationResult } from '../../../core/evaluate/evaluation';
@@ -32,10 +32,10 @@ export function evaluationPage(
 ): PageContent {
   const tags = [
     l10n.t('Evaluation'),
-    ...(against === undefined ? [] : [l10n.t('against {0}', basename(against))]),
+    ...(against === undefined ? [] : [l10n.t('against {0}', modelPathName(against))]),
   ];
   return {
-    title: basename(model),
+    title: modelPathName(model),
     tooltip: model,
     tags,
     sections: [
