@@ -35,7 +35,7 @@ interface FrontProps {
   readonly asked: AskedBudget;
 }
 
-/** Size against loss: plans of all sizes that no other plan beats, types and pruned models. */
+/** Distance against size: plans of all sizes that no other plan beats, types and pruned models. */
 export function Front({ panel, frame, asked }: FrontProps): VNode {
   const { survey } = asked;
   const target = survey?.ok && budgetTarget(survey.ok, panel.view.value.form);

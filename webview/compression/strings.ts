@@ -85,7 +85,7 @@ export const strings = {
   resumeTitle: t('Continue where the job stopped'),
   compress: t('Compress with One Method…'),
   compressTitle: t('Write a new model whose linear layers are all compressed by the same method'),
-  heatmap: t('Layer Heatmap'),
+  heatmap: t('Open Layer Heatmap'),
   heatmapTitle: t('See which sublayers can be removed'),
   openText: t('Open as Text'),
   openTextTitle: t('Open the sensitivity profile in the text editor'),
@@ -251,7 +251,7 @@ export const strings = {
   removes: (count: string) => t('Allow removing sublayers ({0} in the layer profile)', count),
   embeddingAndHeadToo: t('Also compress embedding and head'),
   noRemovals: t(
-    'To let the plan remove sublayers, first profile them with the same metric (Layer Heatmap).',
+    'To let the plan remove sublayers, first profile them with the same metric (Open Layer Heatmap).',
   ),
   prunesWidths: (count: string) => t('Allow width pruning ({0} in the profile)', count),
   noPrediction: t('Predictions need a measured profile and a limit.'),

@@ -52,7 +52,7 @@ const looks = {
 } as const satisfies Readonly<Record<Kind, Partial<ChartSeries>>>;
 const kinds = Object.keys(looks) as Kind[];
 
-/** Size against loss: named types, pruned models and the best plans, with a rule at the target. */
+/** Distance against size: named types, pruned models and the best plans, with a rule at the target. */
 export function Frontier(props: FrontierProps): VNode {
   const { points, others = [], hint, rule } = props;
   const content = useMemo(
@@ -215,7 +215,7 @@ function Numbers({ points, format }: FrontierProps): VNode {
       columns={[
         { title: strings.model },
         { title: strings.size, isNumber: true },
-        { title: strings.lossColumn, isNumber: true },
+        { title: strings.distanceColumn, isNumber: true },
         { title: strings.source },
       ]}
       rows={sorted.map(({ kind, name, size, loss, isMeasured, note }) => [

@@ -85,7 +85,7 @@ export const strings = {
   measure: t('Measure'),
   showDrift: t('Show Drift'),
   savePlan: t('Save Plan'),
-  compression: t('Compression'),
+  compression: t('Open Compression Panel'),
   compressionTitle: t('Measure the loss of compressing each linear layer, and plan under a budget'),
   openConfig: t('Open config.json'),
   profileTitle: t('Measure the loss of removing each sublayer, and find the order of removal'),
