@@ -101,7 +101,7 @@ describe('the compression panel', () => {
     await frame.locator('.details').getByText('model.embed_tokens.weight').waitFor();
   });
 
-  it('shows methods and levels by color, and the numbers of a cell', async () => {
+  it('shows methods and settings by color, and the numbers of a cell', async () => {
     const { workbench } = session();
     const frame = await panel();
     await choose(frame, 'Method', 'Low rank');

@@ -84,7 +84,7 @@ function Points(props: FrontProps & { readonly survey: BudgetSurvey }): VNode {
   const titles = useMemo(
     () => ({
       x: strings.unitName(unit, formatCount(form.context)),
-      y: frontier.loss(table.metric),
+      y: frontier.distance(table.metric),
       y2: scores === undefined ? '' : strings.frontScore(scores.original.task),
     }),
     [unit, form.context, table, scores],
