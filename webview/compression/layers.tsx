@@ -113,7 +113,7 @@ function Row({ cell, position }: RowProps): VNode {
 
 function settingText({ entry, status }: LayerCell): string {
   if (entry !== undefined) {
-    return `${strings.method(entry.method)}, ${strings.setting(entry)}`;
+    return listed([strings.method(entry.method), strings.setting(entry)]);
   }
   if (status === 'kept') return strings.rowKept;
   return status === 'removed' ? strings.rowRemoved : strings.none;

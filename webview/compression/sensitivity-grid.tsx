@@ -10,7 +10,7 @@ import { Slider } from '../components/slider';
 import { setAttribute } from '../dom';
 import { formatCount, formatDistanceShort, formatShare } from '../format';
 import { Grid } from '../grid/grid';
-import { t, listed } from '../translate';
+import { joinSentences, listed, t } from '../translate';
 import { cellFacts, cellLabel } from './cell-text';
 import { listShares, schemeKey } from './cells';
 import type { CellSet, LayerCell, Shown } from './cells';
@@ -116,7 +116,7 @@ function paysText({ cells }: CellSet): string {
   });
   const verdict = parts.length === 0 ? strings.pays(layers) : strings.paysNot(parts, layers);
   const isMpo = measured.some(({ entry }) => entry?.method === 'mpo');
-  return isMpo ? `${verdict} ${strings.mpoNote}` : verdict;
+  return isMpo ? joinSentences([verdict, strings.mpoNote]) : verdict;
 }
 
 /** The slider over the shares of bytes that a method's settings leave. */

@@ -2,7 +2,7 @@ import { counted } from '../counted';
 import { ends } from '../strings';
 import type { SortKey } from './sort-keys';
 import type { BudgetUnit, Drawback, Entry, Method, Role, CompressionScheme } from './types';
-import { t, listed, named } from '../translate';
+import { listed, named, t } from '../translate';
 
 const methods: Readonly<Record<Method, string>> = {
   mpo: t('Tensor network (MPO)'),
@@ -95,7 +95,7 @@ export const strings = {
   calibration: t('Calibration'),
   calibrationValue: (sequences: string, length: string, source: string) =>
     length === '1'
-      ? `${counted(sequences, 'example')}, ${source}`
+      ? listed([counted(sequences, 'example'), source])
       : t('{0} × {1} tokens, {2}', sequences, length, source),
   bundledText: t('bundled text'),
   fittedTo: t('Fitted to'),

@@ -7,7 +7,7 @@ import { Legend } from '../components/legend';
 import { Folded } from '../components/section';
 import { ScrollingTable } from '../components/table';
 import { formatDistance } from '../format';
-import { listed, named } from '../translate';
+import { joinSentences, listed, named } from '../translate';
 import type { FrontierPoint } from './frontier-points';
 import { moveRule, nearestStop } from './rule';
 import { strings } from './strings';
@@ -79,7 +79,11 @@ export function Frontier(props: FrontierProps): VNode {
       />
       <Plot content={content} label={strings.label(listed(names))} rule={rule} />
       <p class="muted">
-        {strings.hint} {rule !== undefined && strings.dragHint} {hint}
+        {joinSentences([
+          strings.hint,
+          ...(rule === undefined ? [] : [strings.dragHint]),
+          ...(hint === undefined ? [] : [hint]),
+        ])}
       </p>
       <Folded title={strings.table} draw={() => <Numbers {...props} />} />
     </div>
