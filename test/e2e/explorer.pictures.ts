@@ -1,11 +1,12 @@
 import { execFile } from 'node:child_process';
-import { cp, mkdir } from 'node:fs/promises';
+import { cp, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import { promisify } from 'node:util';
 import type { Frame } from 'playwright-core';
 import { beforeAll, describe, it } from 'vitest';
 import { root } from '../../scripts/lib/repository.mjs';
+import { cropPng } from './support/crop-png';
 import type { THEMES } from './support/session';
 import { useSession } from './support/use-session';
 
@@ -50,10 +51,10 @@ describe('pictures of the explorer', () => {
       await page.waitForTimeout(600);
       // High contrast is looked at, not shown.
       const folder = theme === 'highContrast' ? artifacts : pictures;
-      // A picture of the element alone would be transparent outside the round corners of the webview.
-      const clip = await page.locator('.editor-group-container').first().boundingBox();
-      if (clip === null) throw new Error('no editor is open');
-      await page.screenshot({ path: join(folder, `${name}-${theme}.png`), clip });
+      const box = await page.locator('.editor-group-container').first().boundingBox();
+      if (box === null) throw new Error('no editor is open');
+      // Cut out of the whole page: a picture of the editor alone is transparent outside the round corners of the webview.
+      await writeFile(join(folder, `${name}-${theme}.png`), cropPng(await page.screenshot(), box));
     }
   };
   const open = async (...path: readonly string[]): Promise<Frame> => {
