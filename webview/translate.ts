@@ -25,3 +25,7 @@ export const named = (name: string, value: string): string => t('{0}: {1}', name
 
 /** `small, planned, 3 ties` */
 export const listed = (parts: readonly string[]): string => parts.join(t(', '));
+
+/** Sentences next to each other, such as `Filled points are measured. Drag the line.` */
+export const joinSentences = (sentences: readonly string[]): string =>
+  sentences.reduce((before, next) => t('{0} {1}', before, next));

@@ -1,7 +1,7 @@
 // Tries what test/fixtures/tiny_models.py made: inspect, output against transformers, one removal, re-open.
 //     node measure.cjs FOLDER ...
 // prints a JSON line for each folder, and leaves FOLDER-pruned without block 1 and FOLDER-single-pruned without an attention
-// sublayer and a feed-forward, with our own outputs of them in FOLDER-pruned.logits and FOLDER-single-pruned.logits.
+// sublayer and an MLP, with our own outputs of them in FOLDER-pruned.logits and FOLDER-single-pruned.logits.
 import { existsSync } from 'node:fs';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

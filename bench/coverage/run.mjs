@@ -165,7 +165,7 @@ function document(sections) {
 
 A tiny random model of every \`model_type\`; \`node bench/coverage/run.mjs\`. Steps: make (transformers builds it small), inspect, run, output
 (its output within 1e-4 of transformers'), remove (block 1 goes, the folder is written and opened again; another
-without an attention sublayer and a feed-forward, where the layout can say it), load (transformers loads both and agrees).
+without an attention sublayer and an MLP, where the layout can say it), load (transformers loads both and agrees).
 
 ${[...sections.values()].join('\n\n')}
 `;

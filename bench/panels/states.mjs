@@ -64,9 +64,15 @@ const exampleTimes = (/** @type {number} */ time) => ({
   prefillMsPerToken: time / 4,
 });
 
-const exampleEntry = (/** @type {number} */ level) => ({
-  ...{ method: 'lowrank', level, distance: 0.001 * level, error: 0.1, parameters: 100 * level },
-  ...{ bytes: 200 * level, flopsPerToken: 200 * level, ...exampleTimes(0.01 * level) },
+const exampleEntry = (/** @type {number} */ setting) => ({
+  ...{
+    method: 'lowrank',
+    setting,
+    distance: 0.001 * setting,
+    error: 0.1,
+    parameters: 100 * setting,
+  },
+  ...{ bytes: 200 * setting, flopsPerToken: 200 * setting, ...exampleTimes(0.01 * setting) },
 });
 
 /** Plans of all sizes of 8 GB, and the one for half of it. */
@@ -108,7 +114,7 @@ const exampleTypes = (/** @type {number} */ bytes) => [
   exampleType('Q3_K_M', 0.245 * bytes, 0.12),
 ];
 
-/** The compression panel of blocks, each of seven matrices at ten levels; more comes while it is looked at. */
+/** The compression panel of blocks, each of seven matrices at ten settings; more comes while it is looked at. */
 export function compressionDocument(blocks = 128) {
   const layers = Array.from({ length: blocks * roles.length }, (_, i) => ({
     tensor: `model.layers.${Math.floor(i / roles.length)}.${roles[i % roles.length]}.weight`,
@@ -123,7 +129,7 @@ export function compressionDocument(blocks = 128) {
       flopsPerToken: 8192,
       ...exampleTimes(0.1),
     },
-    entries: Array.from({ length: 10 }, (_, level) => exampleEntry(level + 1)),
+    entries: Array.from({ length: 10 }, (_, setting) => exampleEntry(setting + 1)),
   }));
   const calibration = { source: 'bundled', sequences: 16, length: 512, tokens: 8192 };
   const table = {
@@ -134,7 +140,7 @@ export function compressionDocument(blocks = 128) {
   };
   const model = { name: 'large', path: '/large', architecture: 'llama', bytes: 8e9, sublayers: [] };
   return {
-    name: `compression: ${blocks} blocks × 7 matrices × 10 levels`,
+    name: `compression: ${blocks} blocks × 7 matrices × 10 settings`,
     panel: 'compression',
     state: /** @satisfies {Compression} */ ({
       ...{ model, file: '/large.sensitivity.json', table, measured: {}, findings: [] },

@@ -239,18 +239,18 @@ async function chooseBlockSize(
   predictSize: SizeOf,
 ): Promise<CompressionRequest | undefined> {
   const rows = [
-    { label: '32', detail: l10n.t('One scale per 32 weights: 5 bits per weight.'), level: 32 },
+    { label: '32', detail: l10n.t('One scale per 32 weights: 5 bits per weight.'), setting: 32 },
     {
       label: '128',
       detail: l10n.t('One scale per 128 weights: 4.25 bits per weight.'),
-      level: 128,
+      setting: 128,
     },
   ];
   const items = await Promise.all(
     rows.map(async (row) =>
       withSize<QuickPickItem & typeof row>(
         row,
-        formatBytes(await predictSize({ method: 'int4', level: row.level })),
+        formatBytes(await predictSize({ method: 'int4', setting: row.setting })),
       ),
     ),
   );
@@ -258,7 +258,7 @@ async function chooseBlockSize(
     title,
     placeHolder: l10n.t('How many weights share a scale?'),
   });
-  return chosen === undefined ? undefined : { method: 'int4', level: chosen.level };
+  return chosen === undefined ? undefined : { method: 'int4', setting: chosen.setting };
 }
 
 async function chooseRatio(

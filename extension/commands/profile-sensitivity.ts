@@ -83,8 +83,8 @@ export async function profileSensitivity(
 
 /** One common setting per method. */
 const firstLook: readonly CompressionRequest[] = [
-  { method: 'int8', level: 32 },
-  { method: 'int4', level: 32 },
+  { method: 'int8', setting: 32 },
+  { method: 'int4', setting: 32 },
   { method: 'lowrank', ratio: 0.4 },
   { method: 'mpo', ratio: 0.3 },
 ];

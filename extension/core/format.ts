@@ -18,9 +18,9 @@ export const formatCount = (value: number): string => scaled(value, 1000, countU
 /** `6.84 MiB`. */
 export const formatBytes = (bytes: number): string => scaled(bytes, 1024, byteUnits);
 
-/** `96.1`, `812`: tokens per second. */
+/** `96.1`, `812`, `5,554`: tokens per second. */
 export const formatSpeed = (perSecond: number): string =>
-  perSecond < 100 ? perSecond.toPrecision(3) : perSecond.toFixed(0);
+  perSecond < 100 ? perSecond.toPrecision(3) : Math.round(perSecond).toLocaleString('en');
 
 /** `24.6 %`, with a space that does not break. */
 export const formatPercent = (fraction: number): string =>

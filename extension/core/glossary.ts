@@ -18,7 +18,7 @@ export const glossary = {
   agreement: say`Share of tokens for which both models predict the same next token.`,
   matrixError: say`Distance of the compressed matrix to the original, relative to its norm.`,
   outputError: say`Distance of the layer's output to the original's on the calibration text, relative to its norm.`,
-  level: say`Setting of the compression: rank, bond dimension, or number of bits.`,
+  setting: say`Setting of the compression: rank, bond dimension or group size.`,
   decodeTime: say`Time of this layer per token during decoding, measured on this machine.`,
   prefillTime: say`Time of this layer per prompt token during prefill, measured on this machine.`,
   drift: say`Distance of the hidden states after this sublayer to the original's, relative to their norm.`,

@@ -101,7 +101,7 @@ describe('the compression panel', () => {
     await frame.locator('.details').getByText('model.embed_tokens.weight').waitFor();
   });
 
-  it('shows methods and levels by color, and the numbers of a cell', async () => {
+  it('shows methods and settings by color, and the numbers of a cell', async () => {
     const { workbench } = session();
     const frame = await panel();
     await choose(frame, 'Method', 'Low rank');
@@ -163,7 +163,7 @@ describe('the compression panel', () => {
     const frame = await panel();
     const predicted = frame.locator('.prediction').getByText('Predicted distance');
     await predicted.waitFor();
-    await frame.getByRole('img', { name: /^Size against loss of Best plan: \d/ }).waitFor();
+    await frame.getByRole('img', { name: /^Distance against size of Best plan: \d/ }).waitFor();
     const rule = frame.getByRole('slider', { name: 'Target size' });
     await rule.press('ArrowRight');
     await expect.poll(async () => rule.getAttribute('aria-valuetext')).toMatch(/^51\s% /);

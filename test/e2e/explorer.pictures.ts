@@ -1,11 +1,12 @@
 import { execFile } from 'node:child_process';
-import { cp, mkdir } from 'node:fs/promises';
+import { cp, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import { promisify } from 'node:util';
 import type { Frame } from 'playwright-core';
 import { beforeAll, describe, it } from 'vitest';
 import { root } from '../../scripts/lib/repository.mjs';
+import { cropPng } from './support/crop-png';
 import type { THEMES } from './support/session';
 import { useSession } from './support/use-session';
 
@@ -20,8 +21,11 @@ describe('pictures of the explorer', () => {
     prepare: async (workspace) => {
       await cp(join(fixtures, 'gguf', 'gemma3.gguf'), join(workspace, 'gemma3.gguf'));
       await cp(join(fixtures, 'gguf', 'llama.gguf'), join(workspace, 'llama.gguf'));
-      await cp(join(fixtures, 'onnx', 't5-dynamo', 'model.onnx'), join(workspace, 't5.onnx'));
-      await cp(join(fixtures, 'onnx', 'gpt2-legacy', 'model.onnx'), join(workspace, 'gpt2.onnx'));
+      await cp(join(fixtures, 'onnx', 't5-dynamo', 'model.onnx'), join(workspace, 't5-tiny.onnx'));
+      await cp(
+        join(fixtures, 'onnx', 'gpt2-legacy', 'model.onnx'),
+        join(workspace, 'gpt2-tiny.onnx'),
+      );
       await cp(join(fixtures, 'models', 'llama-tied-f16'), join(workspace, 'other'), {
         recursive: true,
       });
@@ -45,10 +49,12 @@ describe('pictures of the explorer', () => {
     for (const theme of themes) {
       await session().setTheme(theme);
       await page.waitForTimeout(600);
-      const editor = page.locator('.editor-group-container').first();
       // High contrast is looked at, not shown.
       const folder = theme === 'highContrast' ? artifacts : pictures;
-      await editor.screenshot({ path: join(folder, `${name}-${theme}.png`) });
+      const box = await page.locator('.editor-group-container').first().boundingBox();
+      if (box === null) throw new Error('no editor is open');
+      // Cut out of the whole page: a picture of the editor alone is transparent outside the round corners of the webview.
+      await writeFile(join(folder, `${name}-${theme}.png`), cropPng(await page.screenshot(), box));
     }
   };
   const open = async (...path: readonly string[]): Promise<Frame> => {
@@ -69,7 +75,7 @@ describe('pictures of the explorer', () => {
 
   it.each([
     ['safetensors', ['sample', 'model.safetensors'], 'block.0.attention', 'other'],
-    ['onnx', ['t5.onnx'], 'block.2.cross-attention', 'gpt2.onnx'],
+    ['onnx', ['t5-tiny.onnx'], 'block.2.cross-attention', 'gpt2-tiny.onnx'],
     ['gguf', ['gemma3.gguf'], 'block.5.attention', 'llama.gguf'],
   ])('%s', async (format, path, sublayer, other) => {
     const { workbench } = session();

@@ -110,9 +110,9 @@ describe('editors', () => {
     const uri = await writePlan('compressions', {
       remove: ['block.1'],
       compress: [
-        { tensor, method: 'int4', level: 32 },
-        { tensor: 'model.layers.0.mlp.up_prj.weight', method: 'int4', level: 32 },
-        { tensor: 'model.layers.1.mlp.up_proj.weight', method: 'int4', level: 32 },
+        { tensor, method: 'int4', setting: 32 },
+        { tensor: 'model.layers.0.mlp.up_prj.weight', method: 'int4', setting: 32 },
+        { tensor: 'model.layers.1.mlp.up_proj.weight', method: 'int4', setting: 32 },
       ],
     });
     const { document } = await vscode.window.showTextDocument(uri);

@@ -67,10 +67,10 @@ export function findMessages(file: string): { patterns: string[]; unknown: strin
 /** Texts that operations declare and the editor shows. */
 const declared = Object.values(jobOperations).map(({ title }) => title);
 
-/** All texts for translators. A pattern without a word or a comma or colon of its own needs no translation. */
+/** All texts for translators. A pattern without a word, comma, colon or space of its own needs no translation. */
 export function buildCatalogue(messages: readonly string[]): Record<string, string> {
   const texts = [...messages, ...declared].filter((text) =>
-    /\p{L}|[:,] /u.test(text.replace(/\{\d+\}/g, '')),
+    /\p{L}|[:,] |^ $/u.test(text.replace(/\{\d+\}/g, '')),
   );
   return Object.fromEntries([...new Set(texts)].sort().map((text) => [text, text]));
 }

@@ -14,7 +14,7 @@ const languages = readdirSync(join(root, 'l10n')).flatMap(
 /** Texts that are the same in a language and in English. */
 const names: Readonly<Record<string, RegExp>> = {
   'zh-cn':
-    /^(CompactifAI|EL2N|FLOPs|GGUF|GraNd|Markdown|NaN|Spearman \{0\}|int[48]|χ \{0\}|NVIDIA GPU)$/,
+    /^(CompactifAI|EL2N|FLOPs|GGUF|GraNd|Markdown|NaN|Spearman \{0\}|int[48]|χ \{0\}|(MLP|CPU|Core ML|WebGPU|(NVIDIA|DirectML) GPU)( \(\w+\))?)$/,
 };
 
 /** Parts that a translation keeps: placeholders, code, flags in brackets, links, bold text, paths. */

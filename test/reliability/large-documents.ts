@@ -11,7 +11,7 @@ import type { GssnnDocument } from '../../extension/core/symbolic/evolution/gssn
 import type { SensitivityProfile } from '../../extension/core/tensornet/sensitivity/sensitivity-profile';
 
 /** The largest that are expected: blocks of two sublayers, rounds of a search, and so on. */
-const sizes = { blocks: 128, rounds: 200, levels: 10, examples: 200_000, graphs: 256 } as const;
+const sizes = { blocks: 128, rounds: 200, settings: 10, examples: 200_000, graphs: 256 } as const;
 
 const origin = {
   created: '2026-11-28T00:00:00.000Z',
@@ -87,9 +87,9 @@ function sensitivity(): SensitivityProfile {
     },
     layers: layers.map((layer, i) => ({
       ...{ ...layer, out: 4096, in: 4096, ...size, ...costs(i) },
-      entries: Array.from({ length: sizes.levels }, (_, level) => ({
-        ...{ method: 'lowrank', level: 64 * (level + 1), distance: measured(i + level) },
-        ...{ standardError: 1e-4, error: measured(level), ...size, ...costs(i + level) },
+      entries: Array.from({ length: sizes.settings }, (_, setting) => ({
+        ...{ method: 'lowrank', setting: 64 * (setting + 1), distance: measured(i + setting) },
+        ...{ standardError: 1e-4, error: measured(setting), ...size, ...costs(i + setting) },
       })),
     })),
   };
@@ -100,7 +100,7 @@ function plan(): Plan {
     { path: model.path, fingerprint: model.fingerprint },
     {
       remove: [],
-      compress: layers.map(({ tensor }) => ({ tensor, method: 'lowrank', level: 512 })),
+      compress: layers.map(({ tensor }) => ({ tensor, method: 'lowrank', setting: 512 })),
     },
   );
 }

@@ -3,6 +3,7 @@ import { formatCount, formatPercent, formatShare } from '../format';
 import { strings } from '../strings';
 import { logScale } from './log-scale';
 import type { LogScale } from './log-scale';
+import { joinSentences } from '../translate';
 
 /** Less is no drift that anybody would look for: rounding. */
 const leastShown = 0.001;
@@ -25,5 +26,5 @@ export function startsText({ starts, startsAt = [], limit }: Drift): string {
           formatPercent(relativeError),
         ),
   );
-  return places.length === 0 ? start : `${start} ${strings.driftMostAt(places)}`;
+  return places.length === 0 ? start : joinSentences([start, strings.driftMostAt(places)]);
 }

@@ -27,7 +27,7 @@ function statusTexts({ status, entry, loss, layer }: LayerCell): string[] {
   }
   return [
     strings.scheme(entry),
-    strings.level(entry),
+    strings.setting(entry),
     `${strings.distance.toLowerCase()} ${formatDistance(loss)}`,
     strings.change(formatBytes(layer.bytes), formatBytes(entry.bytes)),
   ];
@@ -50,9 +50,9 @@ export function cellFacts({ layer, entry, loss }: LayerCell, metric: string): Fa
   return [
     { name: strings.sizes, value: `${layer.out} × ${layer.in}` },
     {
-      name: strings.levelFact,
-      title: tell(glossary.level),
-      value: entry === undefined ? strings.none : strings.level(entry),
+      name: strings.settingFact,
+      title: tell(glossary.setting),
+      value: entry === undefined ? strings.none : strings.setting(entry),
     },
     {
       name: strings.distance,

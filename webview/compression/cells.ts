@@ -24,7 +24,7 @@ export interface CellSet {
   readonly byId: ReadonlyMap<string, LayerCell>;
   /** Lines of the grid in the order of a block. */
   readonly lines: readonly string[];
-  /** Over all that has been measured, so that colors of methods and levels can be compared. */
+  /** Over all that has been measured, so that colors of methods and settings can be compared. */
   readonly scale: LogScale | undefined;
 }
 
@@ -58,7 +58,7 @@ export function tableSchemes(table: ShownTable): CompressionScheme[] {
   ];
 }
 
-/** Whole percents of the bytes that a scheme's levels leave of layers, the mildest first. */
+/** Whole percents of the bytes that a scheme's settings leave of layers, the mildest first. */
 export function listShares(table: ShownTable, scheme: string): number[] {
   const shares = allMatrices(table).flatMap(({ entries, bytes }) =>
     entries
@@ -91,7 +91,7 @@ export function buildCells(table: ShownTable, shown: Shown, before?: CellSet): C
         ? nearest(layer, shown.scheme, shown.share)
         : choice &&
           layer.entries.find(
-            (one) => schemeKey(one) === schemeKey(choice) && one.level === choice.level,
+            (one) => schemeKey(one) === schemeKey(choice) && one.setting === choice.setting,
           );
     const cell: LayerCell = {
       id: tensor,

@@ -35,7 +35,7 @@ interface FrontProps {
   readonly asked: AskedBudget;
 }
 
-/** Size against loss: plans of all sizes that no other plan beats, types and pruned models. */
+/** Distance against size: plans of all sizes that no other plan beats, types and pruned models. */
 export function Front({ panel, frame, asked }: FrontProps): VNode {
   const { survey } = asked;
   const target = survey?.ok && budgetTarget(survey.ok, panel.view.value.form);
@@ -84,7 +84,7 @@ function Points(props: FrontProps & { readonly survey: BudgetSurvey }): VNode {
   const titles = useMemo(
     () => ({
       x: strings.unitName(unit, formatCount(form.context)),
-      y: frontier.loss(table.metric),
+      y: frontier.distance(table.metric),
       y2: scores === undefined ? '' : strings.frontScore(scores.original.task),
     }),
     [unit, form.context, table, scores],

@@ -16,10 +16,10 @@ import { glossary } from '../../extension/core/glossary';
 import type { Message } from '../../extension/core/message';
 import { listed, tell } from '../translate';
 
-const TEXTS: ReadonlySet<SortKey> = new Set(['tensor', 'role', 'level']);
+const TEXTS: ReadonlySet<SortKey> = new Set(['tensor', 'role', 'setting']);
 
 const MEANINGS: Readonly<Partial<Record<SortKey, Message>>> = {
-  level: glossary.level,
+  setting: glossary.setting,
   loss: glossary.layerDistance,
   error: glossary.matrixError,
   outputError: glossary.outputError,
@@ -84,7 +84,7 @@ function Row({ cell, position }: RowProps): VNode {
       <th scope="row">{layer.tensor}</th>
       <td>{roleName(layer)}</td>
       <td class="number">{isEmbeddingOrHead(layer) ? strings.none : formatCount(layer.block)}</td>
-      <td>{levelText(cell)}</td>
+      <td>{settingText(cell)}</td>
       <td class="number">
         {loss !== undefined && (
           <span
@@ -111,9 +111,9 @@ function Row({ cell, position }: RowProps): VNode {
   );
 }
 
-function levelText({ entry, status }: LayerCell): string {
+function settingText({ entry, status }: LayerCell): string {
   if (entry !== undefined) {
-    return `${strings.method(entry.method)}, ${strings.level(entry)}`;
+    return listed([strings.method(entry.method), strings.setting(entry)]);
   }
   if (status === 'kept') return strings.rowKept;
   return status === 'removed' ? strings.rowRemoved : strings.none;

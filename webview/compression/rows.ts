@@ -30,7 +30,7 @@ function sortValue({ layer, entry, loss }: LayerCell, key: SortKey): number | st
       return roleName(layer);
     case 'block':
       return isEmbeddingOrHead(layer) ? undefined : layer.block;
-    case 'level':
+    case 'setting':
     case 'error':
     case 'outputError':
     case 'decodeMsPerToken':

@@ -10,7 +10,7 @@ import { Slider } from '../components/slider';
 import { setAttribute } from '../dom';
 import { formatCount, formatDistanceShort, formatShare } from '../format';
 import { Grid } from '../grid/grid';
-import { t, listed } from '../translate';
+import { joinSentences, listed, t } from '../translate';
 import { cellFacts, cellLabel } from './cell-text';
 import { listShares, schemeKey } from './cells';
 import type { CellSet, LayerCell, Shown } from './cells';
@@ -59,7 +59,7 @@ export function SensitivityGrid(props: GridProps): VNode {
         />
       }
     >
-      <Level {...props} />
+      <Setting {...props} />
       <Grid<LayerCell>
         items={cells.cells}
         lines={cells.lines}
@@ -116,18 +116,18 @@ function paysText({ cells }: CellSet): string {
   });
   const verdict = parts.length === 0 ? strings.pays(layers) : strings.paysNot(parts, layers);
   const isMpo = measured.some(({ entry }) => entry?.method === 'mpo');
-  return isMpo ? `${verdict} ${strings.mpoNote}` : verdict;
+  return isMpo ? joinSentences([verdict, strings.mpoNote]) : verdict;
 }
 
-/** The slider over the shares of bytes that a method's levels leave. */
-function Level({ panel, frame: { table }, shown }: GridProps): VNode {
-  if (shown.kind === 'plan') return <p class="muted level-note">{strings.planShown}</p>;
+/** The slider over the shares of bytes that a method's settings leave. */
+function Setting({ panel, frame: { table }, shown }: GridProps): VNode {
+  if (shown.kind === 'plan') return <p class="muted setting-note">{strings.planShown}</p>;
   const shares = [...listShares(table, shown.scheme)].reverse();
   const [only] = shares;
   if (shares.length < 2) {
     return (
-      <p class="muted level-note">
-        {only !== undefined && strings.oneLevel(formatShare(only / 100))}
+      <p class="muted setting-note">
+        {only !== undefined && strings.oneSetting(formatShare(only / 100))}
       </p>
     );
   }

@@ -14,22 +14,22 @@ export function settingPoints(table: ShownTable): FrontierPoint[] {
     matrices
       .flatMap(({ entries }) => entries)
       .filter(({ method }) => methods.has(method))
-      .map((entry) => [`${schemeKey(entry)} ${entry.level}`, entry]),
+      .map((entry) => [`${schemeKey(entry)} ${entry.setting}`, entry]),
   );
   return [...settings].flatMap(([key, setting]) => {
     let [size, loss] = [table.model.bytes, 0];
     for (const matrix of matrices) {
-      const entry = matrix.entries.find((one) => `${schemeKey(one)} ${one.level}` === key);
+      const entry = matrix.entries.find((one) => `${schemeKey(one)} ${one.setting}` === key);
       // Embedding and head may have been left out of the measurement.
       if (entry === undefined && 'block' in matrix) return [];
       size += (entry?.bytes ?? matrix.bytes) - matrix.bytes;
       loss += entry === undefined ? 0 : entryLoss(entry, table);
     }
-    const name = `${strings.scheme(setting)} ${strings.level(setting)}`;
+    const name = `${strings.scheme(setting)} ${strings.setting(setting)}`;
     return [
       {
         ...({ kind: 'setting', size, loss, isMeasured: false, note: '' } as const),
-        name: setting.method === 'gguf' ? strings.level(setting) : name,
+        name: setting.method === 'gguf' ? strings.setting(setting) : name,
       },
     ];
   });

@@ -3,7 +3,7 @@ export const sortKeys = [
   'tensor',
   'role',
   'block',
-  'level',
+  'setting',
   'loss',
   'error',
   'outputError',

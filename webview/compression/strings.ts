@@ -2,7 +2,7 @@ import { counted } from '../counted';
 import { ends } from '../strings';
 import type { SortKey } from './sort-keys';
 import type { BudgetUnit, Drawback, Entry, Method, Role, CompressionScheme } from './types';
-import { t, listed, named } from '../translate';
+import { listed, named, t } from '../translate';
 
 const methods: Readonly<Record<Method, string>> = {
   mpo: t('Tensor network (MPO)'),
@@ -12,12 +12,12 @@ const methods: Readonly<Record<Method, string>> = {
   gguf: t('GGUF type'),
 };
 
-const levels: Readonly<Record<Method, (level: number, type?: string) => string>> = {
-  gguf: (level, type) => type ?? String(level),
-  mpo: (level) => t('χ {0}', level),
-  lowrank: (level) => t('rank {0}', level),
-  int8: (level) => (level === 0 ? t('per output') : t('groups of {0}', level)),
-  int4: (level) => t('groups of {0}', level),
+const formatSetting: Readonly<Record<Method, (setting: number, type?: string) => string>> = {
+  gguf: (setting, type) => type ?? String(setting),
+  mpo: (setting) => t('χ {0}', setting),
+  lowrank: (setting) => t('rank {0}', setting),
+  int8: (setting) => (setting === 0 ? t('per output') : t('groups of {0}', setting)),
+  int4: (setting) => t('groups of {0}', setting),
 };
 
 /** In the order of the panel's lines. */
@@ -56,7 +56,7 @@ const columns: Readonly<Record<SortKey, string>> = {
   tensor: t('Linear layer'),
   role: t('Matrix'),
   block: t('Block'),
-  level: t('Setting'),
+  setting: t('Setting'),
   loss: t('Distance'),
   error: t('Matrix error'),
   outputError: t('Output error'),
@@ -85,7 +85,7 @@ export const strings = {
   resumeTitle: t('Continue where the job stopped'),
   compress: t('Compress with One Method…'),
   compressTitle: t('Write a new model whose linear layers are all compressed by the same method'),
-  heatmap: t('Layer Heatmap'),
+  heatmap: t('Open Layer Heatmap'),
   heatmapTitle: t('See which sublayers can be removed'),
   openText: t('Open as Text'),
   openTextTitle: t('Open the sensitivity profile in the text editor'),
@@ -95,7 +95,7 @@ export const strings = {
   calibration: t('Calibration'),
   calibrationValue: (sequences: string, length: string, source: string) =>
     length === '1'
-      ? `${counted(sequences, 'example')}, ${source}`
+      ? listed([counted(sequences, 'example'), source])
       : t('{0} × {1} tokens, {2}', sequences, length, source),
   bundledText: t('bundled text'),
   fittedTo: t('Fitted to'),
@@ -156,14 +156,14 @@ export const strings = {
   schemeDownTo: (scheme: CompressionScheme, size: string): string =>
     t('{0}, down to {1}', strings.scheme(scheme), size),
   method: (method: Method) => methods[method],
-  level: ({ method, level, type }: Pick<Entry, 'method' | 'level' | 'type'>) =>
-    levels[method](level, type),
+  setting: ({ method, setting, type }: Pick<Entry, 'method' | 'setting' | 'type'>) =>
+    formatSetting[method](setting, type),
   role: roles,
   place: { embedding: t('Embedding'), head: t('Head') },
   tied: t('Embedding, head'),
   share: t('Remaining bytes of a layer'),
   shareValue: (percent: string) => t('about {0}', percent),
-  oneLevel: (percent: string) => t('one setting: {0} of the bytes left', percent),
+  oneSetting: (percent: string) => t('one setting: {0} of the bytes left', percent),
   planShown: t("Each layer as planned. Layers without a color don't change."),
   cheap: t('cheap'),
   costly: t('costly'),
@@ -204,7 +204,7 @@ export const strings = {
 
   // Details
   sizes: t('Shape'),
-  levelFact: t('Setting'),
+  settingFact: t('Setting'),
   distance: t('Distance'),
   error: t('Error of the matrix'),
   outputError: t('Error of its outputs'),
@@ -251,7 +251,7 @@ export const strings = {
   removes: (count: string) => t('Allow removing sublayers ({0} in the layer profile)', count),
   embeddingAndHeadToo: t('Also compress embedding and head'),
   noRemovals: t(
-    'To let the plan remove sublayers, first profile them with the same metric (Layer Heatmap).',
+    'To let the plan remove sublayers, first profile them with the same metric (Open Layer Heatmap).',
   ),
   prunesWidths: (count: string) => t('Allow width pruning ({0} in the profile)', count),
   noPrediction: t('Predictions need a measured profile and a limit.'),

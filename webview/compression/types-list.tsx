@@ -23,7 +23,7 @@ interface TypesProps {
 
 /** Published and measured losses of types are KL divergences. */
 const lossMetric = 'kl';
-const titles = { x: strings.size, y: frontier.loss(lossMetric), y2: '' };
+const titles = { x: strings.size, y: frontier.distance(lossMetric), y2: '' };
 
 /** Types that a GGUF file can be written in, with size and loss. */
 export function Types({ panel, types, hasChart }: TypesProps): VNode {

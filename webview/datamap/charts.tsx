@@ -11,6 +11,7 @@ import { groupByCorrectness } from './map/groups';
 import type { MapGroup } from './map/groups';
 import { strings } from './strings';
 import type { Overview } from './types';
+import { joinSentences } from '../translate';
 
 /** Distribution of the scores. */
 export function ScoreHistogram({
@@ -36,7 +37,7 @@ export function ScoreHistogram({
           height={240}
         />
       )}
-      {notes.length > 0 && <p class="muted">{notes.join(' ')}</p>}
+      {notes.length > 0 && <p class="muted">{joinSentences(notes)}</p>}
     </Section>
   );
 }
@@ -102,9 +103,9 @@ function buildContent(groups: readonly MapGroup[]): ScatterContent {
 function mapNote(drawn: number, mapped: number, scoring: Overview['scoring']): string {
   if (drawn === 0) return strings.mapNone;
   const looks = scoring === undefined ? Infinity : scoring.runs * Math.max(1, scoring.epoch);
-  return [
+  return joinSentences([
     ...(looks < 5 ? [strings.mapOneEpoch] : []),
     ...(drawn < mapped ? [strings.mapSampled(formatCount(drawn), formatCount(mapped))] : []),
     strings.mapHint,
-  ].join(' ');
+  ]);
 }

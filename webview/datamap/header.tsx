@@ -10,7 +10,7 @@ import { verbatim } from '../../extension/core/message';
 import { formatCount, formatDistance, formatShare } from '../format';
 import { strings } from './strings';
 import type { DataMap, DataMapPanel, Overview } from './types';
-import { tell } from '../translate';
+import { joinSentences, tell } from '../translate';
 
 interface HeaderProps {
   readonly panel: DataMapPanel;
@@ -50,7 +50,7 @@ export function Header({ panel, map: { overview, warnings } }: HeaderProps): VNo
       }
     >
       {data?.problem !== undefined && (
-        <Notice text={`${tell(data.problem)} ${strings.withoutData}`} />
+        <Notice text={joinSentences([tell(data.problem), strings.withoutData])} />
       )}
       <Facts facts={listFacts(overview)} />
       <ul class="notes" aria-label={strings.notes}>

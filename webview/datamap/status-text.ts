@@ -4,6 +4,7 @@ import type { GalleryQuery } from '../../extension/protocol/datamap';
 import { pageSize } from './gallery-query';
 import { strings } from './strings';
 import type { ExamplePage, Sought } from './types';
+import { joinSentences } from '../translate';
 
 export function lastPage(page: ExamplePage | undefined): number {
   return page === undefined ? 0 : Math.max(0, Math.ceil(page.total / pageSize) - 1);
@@ -19,7 +20,7 @@ export function statusText(
   if (sought?.hasArrived === true && place !== undefined) {
     const name = strings.point(formatCount(sought.index));
     const where = strings.place(name, formatCount(place + 1), formatCount(total));
-    return sought.isCleared ? `${where} ${strings.filtersCleared}` : where;
+    return sought.isCleared ? joinSentences([where, strings.filtersCleared]) : where;
   }
   if (total === 0) return strings.foundNone;
   const first = page * pageSize;

@@ -17,7 +17,10 @@ export function listFacts(model: ModelDescription): Fact[] {
     {
       name: strings.parameters,
       value: isSparse
-        ? `${formatCompact(totals.parameters)}, ${strings.activeParameters(formatCompact(active))}`
+        ? listed([
+            formatCompact(totals.parameters),
+            strings.activeParameters(formatCompact(active)),
+          ])
         : formatCompact(totals.parameters),
       title: formatCount(totals.parameters),
     },
@@ -76,9 +79,11 @@ export function listFacts(model: ModelDescription): Fact[] {
       strings.adapter,
       adapter,
       ({ facts: { peft_type: type, r, lora_alpha: alpha, base_model_name_or_path: base } }) =>
-        [type, r && `r = ${r}`, alpha && `α = ${alpha}`, base && strings.adapterOf(base)]
-          .filter(Boolean)
-          .join(', '),
+        listed(
+          [type, r && `r = ${r}`, alpha && `α = ${alpha}`, base && strings.adapterOf(base)].filter(
+            (part): part is string => part !== undefined && part !== '',
+          ),
+        ),
     ),
   ];
 }

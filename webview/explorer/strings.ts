@@ -49,7 +49,7 @@ export const strings = {
   size: t('Size'),
   structure: t('Structure'),
   structureValue: (model: BlockCounts, sublayers: string, tensors: string) =>
-    [formatBlocks(model), counted(sublayers, 'sublayer'), counted(tensors, 'tensor')].join(', '),
+    listed([formatBlocks(model), counted(sublayers, 'sublayer'), counted(tensors, 'tensor')]),
   hiddenSize: t('Hidden size'),
   intermediateSize: t('Intermediate size'),
   heads: t('Attention heads'),

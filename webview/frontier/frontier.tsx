@@ -7,7 +7,7 @@ import { Legend } from '../components/legend';
 import { Folded } from '../components/section';
 import { ScrollingTable } from '../components/table';
 import { formatDistance } from '../format';
-import { listed, named } from '../translate';
+import { joinSentences, listed, named } from '../translate';
 import type { FrontierPoint } from './frontier-points';
 import { moveRule, nearestStop } from './rule';
 import { strings } from './strings';
@@ -52,7 +52,7 @@ const looks = {
 } as const satisfies Readonly<Record<Kind, Partial<ChartSeries>>>;
 const kinds = Object.keys(looks) as Kind[];
 
-/** Size against loss: named types, pruned models and the best plans, with a rule at the target. */
+/** Distance against size: named types, pruned models and the best plans, with a rule at the target. */
 export function Frontier(props: FrontierProps): VNode {
   const { points, others = [], hint, rule } = props;
   const content = useMemo(
@@ -79,7 +79,11 @@ export function Frontier(props: FrontierProps): VNode {
       />
       <Plot content={content} label={strings.label(listed(names))} rule={rule} />
       <p class="muted">
-        {strings.hint} {rule !== undefined && strings.dragHint} {hint}
+        {joinSentences([
+          strings.hint,
+          ...(rule === undefined ? [] : [strings.dragHint]),
+          ...(hint === undefined ? [] : [hint]),
+        ])}
       </p>
       <Folded title={strings.table} draw={() => <Numbers {...props} />} />
     </div>
@@ -215,7 +219,7 @@ function Numbers({ points, format }: FrontierProps): VNode {
       columns={[
         { title: strings.model },
         { title: strings.size, isNumber: true },
-        { title: strings.lossColumn, isNumber: true },
+        { title: strings.distanceColumn, isNumber: true },
         { title: strings.source },
       ]}
       rows={sorted.map(({ kind, name, size, loss, isMeasured, note }) => [

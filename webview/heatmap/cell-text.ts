@@ -68,7 +68,7 @@ function rankText(
 function placesText({ places: [best, worst], dependsOnText }: CandidateStability): string {
   const places =
     best === worst ? formatCount(best) : strings.placesValue(formatCount(best), formatCount(worst));
-  return dependsOnText ? `${places}, ${strings.dependsOnText}` : places;
+  return dependsOnText ? listed([places, strings.dependsOnText]) : places;
 }
 
 /** Short description of the patch that replaces a sublayer. */

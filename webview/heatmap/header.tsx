@@ -15,7 +15,7 @@ import type { Frame } from './frame';
 import { strings } from './strings';
 import type { HeatmapPanel } from './heatmap-panel';
 import type { ModelSummary, ShownProfile } from './types';
-import { t, tell, listed, named } from '../translate';
+import { listed, named, t, tell } from '../translate';
 
 interface HeaderProps {
   readonly panel: HeatmapPanel;
@@ -182,7 +182,10 @@ function stabilityFact(
       shown,
       distance === undefined
         ? found
-        : `${found}, ${strings.distanceAfter(counted(removals, 'removal'), formatDistance(distance))}`,
+        : listed([
+            found,
+            strings.distanceAfter(counted(removals, 'removal'), formatDistance(distance)),
+          ]),
     );
   });
   return {

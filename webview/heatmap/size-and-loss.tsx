@@ -48,7 +48,10 @@ export function SizeAndLoss({ panel, frame, left }: SizeAndLossProps): VNode | n
         : []),
     ];
   }, [pruned, types, plans, metric, profile]);
-  const titles = useMemo(() => ({ x: strings.size, y: frontier.loss(metric), y2: '' }), [metric]);
+  const titles = useMemo(
+    () => ({ x: strings.size, y: frontier.distance(metric), y2: '' }),
+    [metric],
+  );
   if (points.length === 0) return null;
   const format = (size: number): string => formatBytes(size, model.bytes);
   const chosen = pruned.find(({ rounds }) => rounds === selectedRounds);

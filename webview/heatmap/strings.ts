@@ -3,7 +3,7 @@ import type { BlockCounts } from '../blocks';
 import { counted } from '../counted';
 import { ends } from '../strings';
 import type { BaselineName, Mark, SublayerKind } from './types';
-import { t, listed } from '../translate';
+import { listed, t } from '../translate';
 
 const kinds: Readonly<Record<SublayerKind, string>> = {
   attention: t('Attention'),
@@ -33,7 +33,7 @@ export const strings = {
   size: t('Size'),
   structure: t('Structure'),
   structureValue: (model: BlockCounts, sublayers: string) =>
-    `${formatBlocks(model)}, ${counted(sublayers, 'sublayer')}`,
+    listed([formatBlocks(model), counted(sublayers, 'sublayer')]),
   hiddenSize: t('Hidden size'),
   calibration: t('Calibration'),
   severalTexts: (count: number) => t('{0} texts', count),
@@ -55,7 +55,7 @@ export const strings = {
   bundledText: t('bundled text'),
   calibrationValue: (sequences: string, length: string, source: string) =>
     length === '1'
-      ? `${counted(sequences, 'example')}, ${source}`
+      ? listed([counted(sequences, 'example'), source])
       : t('{0} × {1} tokens, {2}', sequences, length, source),
   calibrationTitle: (source: string, tokens: string, fingerprint: string) =>
     t('{0}\n{1} tokens\nSHA-256 {2}', source, tokens, fingerprint),
@@ -63,7 +63,7 @@ export const strings = {
     t('selected by EL2N ({0}) from {1}, scored in {2}', policy, counted(windows, 'window'), scores),
   metric: t('Metric'),
   search: t('Search'),
-  searchValue: (mode: string, duration: string) => `${mode}, ${duration}`,
+  searchValue: (mode: string, duration: string) => listed([mode, duration]),
   refinedMode: (mode: string, method: string) => t('{0}, refined by {1}', mode, method),
   searchTitle: (done: string, naive: string, share: string) =>
     t(
@@ -85,7 +85,7 @@ export const strings = {
   measure: t('Measure'),
   showDrift: t('Show Drift'),
   savePlan: t('Save Plan'),
-  compression: t('Compression'),
+  compression: t('Open Compression Panel'),
   compressionTitle: t('Measure the loss of compressing each linear layer, and plan under a budget'),
   openConfig: t('Open config.json'),
   profileTitle: t('Measure the loss of removing each sublayer, and find the order of removal'),

@@ -1,6 +1,6 @@
 import { counted } from '../counted';
 import type { Order } from './population';
-import { t } from '../translate';
+import { listed, t } from '../translate';
 
 const orderNames: Readonly<Record<Order, string>> = {
   validation: t('Best validation first'),
@@ -40,7 +40,7 @@ export const strings = {
   programs: t('Programs searched'),
   network: t('Network'),
   networkValue: (size: string, mode: string, epochs: number) =>
-    `${size}, ${mode}, ${counted(epochs, 'epoch')}`,
+    listed([size, mode, counted(epochs, 'epoch')]),
   seed: t('Seed'),
   best: t('Best by validation'),
   bestValue: (name: string, test: string) => t('{0}, test {1}', name, test),

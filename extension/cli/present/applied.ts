@@ -114,12 +114,12 @@ function printLayers(terminal: Terminal, layers: readonly LayerRecord[], verbose
   }
   printTable(
     terminal,
-    ['layer', 'count', 'method', 'level', 'parameters', 'bytes', 'error', 'of outputs'],
+    ['layer', 'count', 'method', 'setting', 'parameters', 'bytes', 'error', 'of outputs'],
     [...groups.values()].map((some) => [
       verbose ? (some[0]?.tensor ?? '') : tensorPattern(some[0]),
       String(some.length),
       describeMethod(some[0]),
-      span(some.map(({ level }) => level)),
+      span(some.map(({ setting }) => setting)),
       formatCount(sum(some.map(({ parameters }) => parameters))),
       formatBytes(sum(some.map(({ bytes }) => bytes))),
       formatPercent(mean(some.map(({ error }) => error))),

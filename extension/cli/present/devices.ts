@@ -27,17 +27,17 @@ export const devices: Presenter<readonly DeviceReport[] | DeviceCosts> = {
 const shown = { out: 2048, in: 2048 };
 const shownRows = [1, 16, 128];
 const shownForms = [
-  { method: 'lowrank', level: 256 },
-  { method: 'int8', level: 0 },
-  { method: 'int4', level: 32 },
-  { method: 'mpo', level: 8 },
-  { method: 'mpo', level: 32 },
+  { method: 'lowrank', setting: 256 },
+  { method: 'int8', setting: 0 },
+  { method: 'int4', setting: 32 },
+  { method: 'mpo', setting: 8 },
+  { method: 'mpo', setting: 32 },
 ] as const;
 
 function printCosts(terminal: Terminal, { device, costs }: DeviceCosts): void {
   const dense = { kind: 'dense', weight: { shape: [shown.out, shown.in] } } as const;
   const planned = shownForms.map((compression) => ({
-    name: `${compression.method}:${compression.level}${compression.method === 'mpo' ? ' chained' : ''}`,
+    name: `${compression.method}:${compression.setting}${compression.method === 'mpo' ? ' chained' : ''}`,
     form: plannedForm(shown, compression, { isCalibrated: false, mpoRun: 'chained' }),
   }));
   printTable(

@@ -63,7 +63,7 @@ function printSizes(terminal: Terminal, sizes: OfferedSizes, model: string): voi
   if (others.length > 0) {
     terminal.print(`Sizes for ${others.join(' or ')}: add --for ${others[0] ?? ''}.`);
   }
-  terminal.print(`Choose one: espalier fit ${model} --size 50% --out NEW-FOLDER`);
+  terminal.print(`Choose one: espalier fit ${model} --for ${runtime} --size 50% --out NEW-FOLDER`);
 }
 
 const optionalText = (message: Parameters<typeof inEnglish>[0] | undefined): string =>

@@ -14,7 +14,7 @@ import type { Terminal } from '../terminal';
 export const sensitivity: Presenter<SensitivityProfile> = {
   terms: {
     distance: glossary.layerDistance,
-    level: glossary.level,
+    setting: glossary.setting,
   },
   options: {},
   print: (result, { terminal, request }) => {
@@ -58,9 +58,9 @@ function printEmbeddingAndHead(
     terminal,
     ['outside the blocks', 'method', 'distance', 'bytes', 'left'],
     embeddingAndHead.flatMap(({ tensor, place, tiedTo, bytes, entries }) =>
-      entries.map(({ method, level, distance, bytes: left }) => [
+      entries.map(({ method, setting, distance, bytes: left }) => [
         `${tiedTo === undefined ? place : 'embedding and head'} ${tensor}`,
-        formatCompression({ method, level }),
+        formatCompression({ method, setting }),
         (distance - original).toPrecision(3),
         formatBytes(left),
         formatPercent(left / bytes),

@@ -10,7 +10,7 @@ export type MatrixEncoding<T = LazyTensor> =
   | DenseEncoding<T>
   | LowRankEncoding<T>
   | MpoEncoding<T>
-  | BlockQuantizedEncoding<T>
+  | GroupQuantizedEncoding<T>
   | Int8Encoding<T>;
 
 /** float32, float16 or quantization blocks of a GGUF type [out, in]. */
@@ -46,18 +46,18 @@ export interface MpoEncoding<T = LazyTensor> {
   readonly inputScale?: T;
 }
 
-/** Low-bit integers with a scale, and a zero point if asymmetric, for each group of `blockSize` inputs. */
-export interface BlockQuantizedEncoding<T = LazyTensor> {
-  readonly kind: 'block-quantized';
+/** Low-bit integers with a scale, and a zero point if asymmetric, for each group of `groupSize` inputs. */
+export interface GroupQuantizedEncoding<T = LazyTensor> {
+  readonly kind: 'group-quantized';
   readonly bits: 4 | 8;
-  readonly blockSize: number;
+  readonly groupSize: number;
   readonly out: number;
   readonly in: number;
-  /** uint8 [out, ceil(in / blockSize), blockSize · bits / 8], the low nibble first along `in`. */
+  /** uint8 [out, ceil(in / groupSize), groupSize · bits / 8], the low nibble first along `in`. */
   readonly quants: T;
-  /** float32 [out, ceil(in / blockSize)] */
+  /** float32 [out, ceil(in / groupSize)] */
   readonly scales: T;
-  /** uint8 [out, ceil(ceil(in / blockSize) · bits / 8)]; 2^(bits − 1) everywhere when absent. */
+  /** uint8 [out, ceil(ceil(in / groupSize) · bits / 8)]; 2^(bits − 1) everywhere when absent. */
   readonly zeros?: T;
   /**
    * As com.microsoft MatMulNBits, as the standard DequantizeLinear of opset 21, or dequantized by basic

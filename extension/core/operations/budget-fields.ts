@@ -346,11 +346,11 @@ export async function readTable(
     file,
   );
   const schemes = methods?.map((text) => parseCompression(text, 'methods'));
-  const leveled = schemes?.find((scheme) => 'level' in scheme || 'ratio' in scheme);
-  if (leveled !== undefined) {
+  const fixed = schemes?.find((scheme) => 'setting' in scheme || 'ratio' in scheme);
+  if (fixed !== undefined) {
     throw new UserError(
       'method-setting-fixed',
-      say`The sensitivity profile has its own settings of ${leveled.method}.`,
+      say`The sensitivity profile has its own settings of ${fixed.method}.`,
       { field: 'methods', remedy: say`Specify the method without a setting.` },
     );
   }

@@ -34,7 +34,7 @@ const methodFields = group('Method', {
       'Compress all layers by mpo, lowrank, int8 or int4, with a setting as in lowrank:50%:covariance+int4',
     placeholder: 'METHOD',
   }),
-  level: text({
+  setting: text({
     description:
       'Bond dimension, rank or group size, or the remaining share of a layer, such as 50%',
     fallback: "the method's own",
@@ -74,7 +74,7 @@ export const planningFields = {
   ...runFields,
 };
 
-const forMethod = ['level', 'variant', 'then', 'spreadRanks', 'skip'];
+const forMethod = ['setting', 'variant', 'then', 'spreadRanks', 'skip'];
 
 /** Fields that have no effect if a plan is given. */
 export const planningNames = [...forMethod, ...budgetNames, ...layerNames];
@@ -174,11 +174,11 @@ export function compressingWork(request: PlanningRequest): Work | undefined {
   return budget === undefined ? undefined : budgetWork({ ...request, budget });
 }
 
-/** Compression that the fields `method`, `level`, `variant` and `then` describe. */
+/** Compression that the fields `method`, `setting`, `variant` and `then` describe. */
 function requestedCompression(
-  { level, variant, then }: PlanningRequest,
+  { setting, variant, then }: PlanningRequest,
   method: string,
 ): CompressionRequest {
-  const parts = [method, level, variant].filter((part) => part !== undefined).join(':');
+  const parts = [method, setting, variant].filter((part) => part !== undefined).join(':');
   return parseCompression(then === undefined ? parts : `${parts}+${then}`, 'method');
 }

@@ -25,7 +25,7 @@ export const sensitivity = defineOperation({
   id: 'sensitivity',
   title: 'Profile Sensitivity',
   verb: 'Measuring compression of',
-  summary: 'Measure the loss from compressing each linear layer alone, by method and level.',
+  summary: 'Measure the loss from compressing each linear layer alone, by method and setting.',
   group: 'shrink',
   fields: {
     model: modelField,

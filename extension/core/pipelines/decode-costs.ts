@@ -11,7 +11,7 @@ import { LlamaError, timeWithLlama } from '../runtime/llama/run-llama';
 import { predictTime } from '../tensornet/costs/kernels';
 import { costsInFolder } from '../tensornet/costs/machine-costs';
 import { compressionMethods } from '../tensornet/compression-methods';
-import { levelType } from '../tensornet/compression-choice';
+import { settingType } from '../tensornet/compression-choice';
 import { expandCompressions } from '../tensornet/sensitivity/expand-compressions';
 import type {
   LayerSensitivity,
@@ -62,7 +62,7 @@ export const bandwidthCosts = (bytesPerSecond: number): DecodeCosts => ({
 function timedTypes(opened: OpenedModel): WritableType[] {
   const all = multiplied(opened);
   const chosen = all.flatMap((matrix) =>
-    expandCompressions(matrix, [{ method: 'gguf' }]).map(({ level }) => levelType(level)),
+    expandCompressions(matrix, [{ method: 'gguf' }]).map(({ setting }) => settingType(setting)),
   );
   const stored = all.map(storedType);
   return writableTypes.filter((type) => chosen.includes(type) || stored.includes(type));
@@ -192,9 +192,9 @@ export const originalDecodeMs = (opened: OpenedModel, costs: DecodeCosts): numbe
 /** Decode time of the fastest mix of types, in milliseconds. */
 export function leastDecodeMs(opened: OpenedModel, costs: DecodeCosts): number {
   return multiplied(opened).reduce((sum, matrix) => {
-    const times = expandCompressions(matrix, [{ method: 'gguf' }]).map(({ level }) => {
-      const type: WritableType = levelType(level);
-      const bytes = compressionMethods.gguf.bytes?.(matrix, level) ?? Infinity;
+    const times = expandCompressions(matrix, [{ method: 'gguf' }]).map(({ setting }) => {
+      const type: WritableType = settingType(setting);
+      const bytes = compressionMethods.gguf.bytes?.(matrix, setting) ?? Infinity;
       return readShare(matrix) * bytes * costs.msPerByte(type);
     });
     return sum + Math.min(storedMs(matrix, costs), ...times);

@@ -440,7 +440,7 @@ async function leastBytes(
   return matrices.reduce((sum, matrix) => {
     const stored = Object.values(tensors[matrix.id] ?? {}).reduce((all, one) => all + one, 0);
     const sizes = expandCompressions(matrix, requests).map(
-      ({ level }) => compressionMethods.gguf.bytes?.(matrix, level) ?? stored,
+      ({ setting }) => compressionMethods.gguf.bytes?.(matrix, setting) ?? stored,
     );
     return sum + Math.min(0, ...sizes.map((size) => size - stored));
   }, bytes);

@@ -30,7 +30,7 @@ const sublayerIdSchema = v.pipe(
         'Write block.3.attention, block.3.feedforward or another kind that inspecting the model lists, or block.3 for the whole block.',
       defaultSnippets: [
         { label: 'attention sublayer', body: 'block.${1:0}.attention' },
-        { label: 'feed-forward sublayer', body: 'block.${1:0}.feedforward' },
+        { label: 'MLP sublayer', body: 'block.${1:0}.feedforward' },
         { label: 'single expert', body: 'block.${1:0}.expert.${2:0}' },
         { label: 'whole block', body: 'block.${1:0}' },
       ],
@@ -74,7 +74,7 @@ export const planSchema = v.pipe(
               v.regex(numberRanges, 'Write numbers and ranges, such as 0-3,7'),
               v.check((text) => parseRanges(text) !== undefined, 'Write ranges in ascending order'),
               describe(
-                'Channels of a feed-forward, or key/value heads of an attention (their query heads go too), from 0: ranges such as 0-3,7.',
+                'Channels of an MLP, or key/value heads of an attention layer with their query heads, counted from 0, as ranges such as 0-3,7.',
               ),
             ),
           }),

@@ -152,7 +152,7 @@ export async function openAsItStands(file: string): Promise<InferenceSession> {
 
 /**
  * Microseconds that threads wait busily for the next operator of a run, by default. Every session has threads of its own, so they
- * must stop before the next session runs. Without waiting, waking them takes longer than a small operator: a feed-forward of
+ * must stop before the next session runs. Without waiting, waking them takes longer than a small operator: an MLP of
  * 576 × 1536 on two cores took 2.1 ms instead of 1.5 ms.
  */
 const betweenOperators = '50';

@@ -78,13 +78,13 @@ export async function* compressWithEach(
     const key = `${method}:${variant}`;
     let compress = prepared.get(key);
     if (compress === undefined) {
-      const levels = compressions
+      const settings = compressions
         .filter(
           (other) => other.method === method && resolveVariant(other, isCalibrated) === variant,
         )
-        .map(({ level }) => level);
+        .map(({ setting }) => setting);
       const { prepare } = compressionMethods[method];
-      compress = await prepare({ context, name: layer.id, matrix }, variant, Math.max(...levels));
+      compress = await prepare({ context, name: layer.id, matrix }, variant, Math.max(...settings));
       prepared.set(key, compress);
     }
     const encoding = await compress(compression);
@@ -109,7 +109,7 @@ interface Compressed {
 async function measured(
   products: MatrixProducts,
   matrix: Rows,
-  { encoding, compression: { method, level } }: Compressed,
+  { encoding, compression: { method, setting } }: Compressed,
   { squares, outputs }: Whole,
 ): Promise<CompressedMatrix> {
   const { plain, weighed } = await products.squares(
@@ -125,7 +125,7 @@ async function measured(
       ? {}
       : { outputError: ratio(weighed, outputs.squares) }),
     parameters: encodingParameters(encoding),
-    bytes: compressionMethods[method].bytes?.(sizes, level) ?? formBytes(encoding),
+    bytes: compressionMethods[method].bytes?.(sizes, setting) ?? formBytes(encoding),
   };
 }
 

@@ -32,7 +32,7 @@ export interface Compression {
    * Bond dimension χ (mpo), rank (lowrank), group size (int4, groupwise int8), or 0: int8 with a scale per output and
    * inputs that are quantized at run time. For gguf, ggml's number of the type.
    */
-  readonly level: number;
+  readonly setting: number;
   /** Variant of the method; the method's default if absent. */
   readonly variant?: string;
   /** Method that quantizes the result, such as the low-rank factors. */
@@ -49,10 +49,10 @@ export interface CompressionChoice extends Compression {
 
 const size = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 const siteFactors = v.pipe(v.array(size), v.minLength(2));
-const blockSizes = [16, 32, 64, 128, 256] as const;
+const groupSizes = [16, 32, 64, 128, 256] as const;
 
-function isBlockSize(level: number): boolean {
-  return blockSizes.some((size) => size === level);
+function isGroupSize(setting: number): boolean {
+  return groupSizes.some((size) => size === setting);
 }
 
 /** Descriptions of the methods for editors of documents. */
@@ -76,7 +76,7 @@ const methodEntry = <const Name extends MethodName>(names: readonly Name[]) =>
 /** Document fields that describe a compression. */
 export const compressionEntries = {
   method: methodEntry(methodNames),
-  level: v.pipe(
+  setting: v.pipe(
     v.number(),
     v.safeInteger(),
     v.minValue(0),
@@ -113,92 +113,98 @@ export const compressionChoiceSchema = v.pipe(
     ...compressionEntries,
     method: methodEntry(encodingNames),
   }),
-  v.check(({ method, level }) => isLevel(method, level), 'The level does not fit the method'),
+  v.check(
+    ({ method, setting }) => isSetting(method, setting),
+    'The setting does not fit the method',
+  ),
   // Conditions of the check and examples for editors of plans.
   v.metadata({
     allOf: [
       {
         if: { properties: { method: { enum: ['mpo', 'lowrank'] } } },
-        then: { properties: { level: { minimum: 1 } } },
+        then: { properties: { setting: { minimum: 1 } } },
       },
       {
         if: { properties: { method: { const: 'int4' } } },
-        then: { properties: { level: { enum: blockSizes } } },
+        then: { properties: { setting: { enum: groupSizes } } },
       },
       {
         if: { properties: { method: { const: 'int8' } } },
-        then: { properties: { level: { enum: [0, ...blockSizes] } } },
+        then: { properties: { setting: { enum: [0, ...groupSizes] } } },
       },
       { if: { required: ['then'] }, then: { properties: { method: { const: 'lowrank' } } } },
     ],
     defaultSnippets: [
-      { label: 'low rank', body: { tensor: '${1:weight}', method: 'lowrank', level: '^${2:64}' } },
+      {
+        label: 'low rank',
+        body: { tensor: '${1:weight}', method: 'lowrank', setting: '^${2:64}' },
+      },
       {
         label: 'matrix product operator',
-        body: { tensor: '${1:weight}', method: 'mpo', level: '^${2:16}' },
+        body: { tensor: '${1:weight}', method: 'mpo', setting: '^${2:16}' },
       },
       {
         label: 'int8, a scale for each output',
-        body: { tensor: '${1:weight}', method: 'int8', level: 0 },
+        body: { tensor: '${1:weight}', method: 'int8', setting: 0 },
       },
       {
-        label: 'int4 in blocks',
-        body: { tensor: '${1:weight}', method: 'int4', level: '^${2:32}' },
+        label: 'int4 in groups',
+        body: { tensor: '${1:weight}', method: 'int4', setting: '^${2:32}' },
       },
     ],
   }),
 );
 
-/** True if `level` is valid for a method, regardless of the matrix. */
-export function isLevel(method: MethodName, level: number): boolean {
+/** True if `setting` is valid for a method, regardless of the matrix. */
+export function isSetting(method: MethodName, setting: number): boolean {
   switch (method) {
     case 'mpo':
     case 'lowrank':
-      return Number.isSafeInteger(level) && level >= 1;
+      return Number.isSafeInteger(setting) && setting >= 1;
     case 'int8':
-      return level === 0 || isBlockSize(level);
+      return setting === 0 || isGroupSize(setting);
     case 'int4':
-      return isBlockSize(level);
+      return isGroupSize(setting);
     case 'gguf':
-      return findWritableType(level) !== undefined;
+      return findWritableType(setting) !== undefined;
   }
 }
 
-/** GGUF type of a compression's level, which is the number of the type. */
-export function levelType(level: number): WritableType {
-  const type = findWritableType(level);
+/** GGUF type of a compression's setting, which is the number of the type. */
+export function settingType(setting: number): WritableType {
+  const type = findWritableType(setting);
   if (type === undefined) {
-    throw new RangeError(`${level} is the number of no type that can be written`);
+    throw new RangeError(`${setting} is the number of no type that can be written`);
   }
   return type;
 }
 
-/** Parses a level as written by users. */
-function parseLevel(method: MethodName, amount: string): number {
+/** Parses a setting as written by users. */
+function parseSetting(method: MethodName, amount: string): number {
   const type = method === 'gguf' ? writableTypes.find((one) => one === amount) : undefined;
   return type === undefined ? Number(amount) : ggmlTypeNumber(type);
 }
 
-/** Like {@link Compression}, with a level per matrix that is derived from its target size. */
-export type CompressionRequest = Omit<Compression, 'level'> &
+/** Like {@link Compression}, with a setting per matrix that is derived from its target size. */
+export type CompressionRequest = Omit<Compression, 'setting'> &
   (
-    | { readonly level: number }
+    | { readonly setting: number }
     /** Share of the parameters of the dense matrix, in (0, 1]. */
     | { readonly ratio: number }
-    /** The method's default level. */
-    | { readonly level?: undefined; readonly ratio?: undefined }
+    /** The method's default setting. */
+    | { readonly setting?: undefined; readonly ratio?: undefined }
   );
 
-const { level: levelSchema, ...otherEntries } = compressionEntries;
+const { setting: settingSchema, ...otherEntries } = compressionEntries;
 
-/** Compression as a user requests it: with a level, a ratio of the weights to keep, or neither. */
+/** Compression as a user requests it: with a setting, a ratio of the weights to keep, or neither. */
 export const compressionRequestSchema = v.object({
   ...otherEntries,
-  level: v.optional(levelSchema),
+  setting: v.optional(settingSchema),
   ratio: v.optional(v.number()),
 });
 
-/** METHOD[:LEVEL or :PERCENT%][:VARIANT][+THEN] */
+/** METHOD[:SETTING or :PERCENT%][:VARIANT][+THEN] */
 const requestForm =
   /^(?<method>[a-z0-9]+)(?::(?<amount>\d+(?:\.\d+)?%?|[A-Z]\w*))?(?::(?<variant>[a-z-]+))?(?:\+(?<then>[a-z0-9]+))?$/;
 
@@ -233,15 +239,15 @@ export function parseCompression(text: string, field?: string): CompressionReque
     }
     return { ...rest, ratio };
   }
-  const level = parseLevel(named, amount);
-  if (!isLevel(named, level)) {
+  const setting = parseSetting(named, amount);
+  if (!isSetting(named, setting)) {
     throw malformed(
       text,
       field,
-      say`${amount} is not a valid setting of ${named}: ${levelWords[named]}.`,
+      say`${amount} is not a valid setting of ${named}: ${settingWords[named]}.`,
     );
   }
-  return { ...rest, level };
+  return { ...rest, setting };
 }
 
 /** Formats a compression so that {@link parseCompression} can read it; omits sites. */
@@ -250,30 +256,33 @@ export function formatCompression(request: CompressionRequest): string {
   const amount =
     'ratio' in request && request.ratio !== undefined
       ? `${Number((request.ratio * 100).toPrecision(6))}%`
-      : 'level' in request
-        ? levelName(method, request.level)
+      : 'setting' in request
+        ? settingName(method, request.setting)
         : undefined;
   const words = [method, amount, variant].filter((word) => word !== undefined);
   return `${words.join(':')}${then === undefined ? '' : `+${then}`}`;
 }
 
-const levelName = (method: MethodName, level: number | undefined): string | number | undefined =>
-  method === 'gguf' && level !== undefined ? levelType(level) : level;
+const settingName = (
+  method: MethodName,
+  setting: number | undefined,
+): string | number | undefined =>
+  method === 'gguf' && setting !== undefined ? settingType(setting) : setting;
 
-const blockSizeWords = `a power of two from ${blockSizes[0]} to ${blockSizes[4]}`;
+const groupSizeWords = `a power of two from ${groupSizes[0]} to ${groupSizes[4]}`;
 
-/** Descriptions of each method's levels. */
-export const levelWords: Readonly<Record<MethodName, string>> = {
+/** Descriptions of each method's settings. */
+export const settingWords: Readonly<Record<MethodName, string>> = {
   mpo: 'a bond dimension from 1',
   lowrank: 'a rank from 1',
-  int8: `0 for a scale per output, or a block size, ${blockSizeWords}`,
-  int4: `a block size, ${blockSizeWords}`,
+  int8: `0 for a scale per output, or a group size, ${groupSizeWords}`,
+  int4: `a group size, ${groupSizeWords}`,
   gguf: `one of ${writableTypes.join(', ')}`,
 };
 
 function malformed(text: string, field: string | undefined, problem: Message): UserError {
   return new UserError('compression-malformed', say`"${text}" is not a compression. ${problem}`, {
     ...(field === undefined ? {} : { field }),
-    remedy: say`Write METHOD:LEVEL:VARIANT+THEN, such as lowrank:512, mpo:10%, int4:32:gptq or lowrank:50%+int4.`,
+    remedy: say`Write METHOD:SETTING:VARIANT+THEN, such as lowrank:512, mpo:10%, int4:32:gptq or lowrank:50%+int4.`,
   });
 }

@@ -12,7 +12,7 @@ export interface CompressionContext {
   readonly seed?: number;
   /** Storage type of factors and cores; float32 by default. */
   readonly dtype?: 'F32' | 'F16';
-  /** Operators for block-quantized matrices; MatMulNBits by default. */
+  /** Operators for group-quantized matrices; MatMulNBits by default. */
   readonly run?: 'matmul-nbits' | 'qdq';
   /** Execution of MPOs; by default contracted, or the faster one according to `costs`. */
   readonly mpoRun?: 'contracted' | 'chained';

@@ -7,17 +7,17 @@ import type { MatrixEncoding, ModelMatrix, EmbeddingOrHead } from '../models/mat
 import type { ErrorCode } from '../error-codes';
 import { UserError } from '../user-error';
 import type { MatrixWork, CompressionContext } from './compression-context';
-import { isLevel, levelWords, embeddingMethods, levelType } from './compression-choice';
+import { isSetting, settingWords, embeddingMethods, settingType } from './compression-choice';
 import type { Compression, MethodName } from './compression-choice';
 import { decompose, lowRankForm, lowRankVariants, rankForRatio } from './low-rank';
 import { bondForRatio, chooseSites, mpoVariants, prepareMpo } from './mpo-form';
 import {
-  blockSizesFor,
+  groupSizesFor,
   blockVariants,
   compensates,
   compressInt4,
   compressInt8,
-  defaultBlockSize,
+  defaultGroupSize,
   smooth,
 } from './quantize/quantizers';
 import type { Message } from '../message';
@@ -69,19 +69,19 @@ function typeBytes(
   return out * rowBytes(type, inputs);
 }
 
-/** Compresses a matrix to a level, for methods whose levels share nothing. */
-const byLevel =
+/** Compresses a matrix to a setting, for methods whose settings share nothing. */
+const bySetting =
   (
     compress: (
       context: CompressionContext,
       matrix: Rows,
-      level: number,
+      setting: number,
       variant: string,
     ) => Promise<MatrixEncoding<TensorData>>,
   ): CompressionMethod['prepare'] =>
   ({ context, matrix }, variant) =>
-  async ({ level }) =>
-    compress(context, matrix, level, variant);
+  async ({ setting }) =>
+    compress(context, matrix, setting, variant);
 
 /** Sizes of a matrix. */
 export type MatrixSizes = Pick<ModelMatrix, 'out' | 'in'>;
@@ -91,44 +91,44 @@ export interface CompressionMethod {
   /** Variants; the default without calibration is first. */
   readonly variants: readonly string[];
   /** Default variant with calibration. */
-  readonly calibratedVariant: (level: number | undefined) => string;
+  readonly calibratedVariant: (setting: number | undefined) => string;
   readonly needsCalibration: (variant: string) => boolean;
   /**
-   * Typical change of log(distance / squared output error) from level to level, per unit of the logarithm of that error
+   * Typical change of log(distance / squared output error) from setting to setting, per unit of the logarithm of that error
    * (measured on SmolLM2-135M).
    */
   readonly turn: number;
-  /** True if a level also quantizes a layer's inputs, which its output error from changed weights doesn't include. */
-  readonly roundsInputs?: (level: number) => boolean;
+  /** True if a setting also quantizes a layer's inputs, which its output error from changed weights doesn't include. */
+  readonly roundsInputs?: (setting: number) => boolean;
   /** Calibration tokens per input of a layer, above which the default variant gains little. */
   readonly tokensPerInput: number;
-  /** Levels worth trying on a matrix, from the mildest to the strongest. */
-  readonly levels: (layer: MatrixSizes) => number[];
+  /** Settings worth trying on a matrix, from the mildest to the strongest. */
+  readonly settings: (layer: MatrixSizes) => number[];
   /**
-   * Mildest level that keeps at most `ratio` of the parameters; undefined if levels don't change their number.
+   * Mildest setting that keeps at most `ratio` of the parameters; undefined if settings don't change their number.
    */
-  readonly levelForRatio?: (
+  readonly settingForRatio?: (
     layer: MatrixSizes,
     ratio: number,
     compression?: Partial<Compression>,
   ) => number;
-  readonly defaultLevel: (layer: MatrixSizes) => number;
-  /** Level to use for a matrix whose sizes don't fit the requested one. */
-  readonly fittingLevel?: (layer: MatrixSizes, level: number) => number;
+  readonly defaultSetting: (layer: MatrixSizes) => number;
+  /** Setting to use for a matrix whose sizes don't fit the requested one. */
+  readonly fittingSetting?: (layer: MatrixSizes, setting: number) => number;
   /** Size in bytes, if it differs from the encoding's. */
-  readonly bytes?: (layer: MatrixSizes, level: number) => number;
+  readonly bytes?: (layer: MatrixSizes, setting: number) => number;
   /**
-   * Computes what all levels of a variant share, up to the highest requested level.
+   * Computes what all settings of a variant share, up to the highest requested setting.
    * @throws UserError if the matrix isn't supported
    */
   readonly prepare: (
     work: MatrixWork,
     variant: string,
-    highestLevel: number,
+    highestSetting: number,
   ) => Compress | Promise<Compress>;
 }
 
-/** Encodes a matrix at a level. */
+/** Encodes a matrix at a setting. */
 export type Compress = (compression: Compression) => Promise<MatrixEncoding<TensorData>>;
 
 /** Parameter ratios to try, and the defaults. */
@@ -156,11 +156,12 @@ export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>>
     needsCalibration: (variant) => variant === 'scaled',
     turn: 0.4,
     tokensPerInput: 0,
-    levels: ({ out, in: inputs }) =>
+    settings: ({ out, in: inputs }) =>
       distinct(ratios.map((ratio) => bondForRatio(chooseSites(out, inputs), ratio))),
-    levelForRatio: ({ out, in: inputs }, ratio, compression) =>
+    settingForRatio: ({ out, in: inputs }, ratio, compression) =>
       bondForRatio(chooseSites(out, inputs, compression?.sites), ratio),
-    defaultLevel: ({ out, in: inputs }) => bondForRatio(chooseSites(out, inputs), defaultMpoRatio),
+    defaultSetting: ({ out, in: inputs }) =>
+      bondForRatio(chooseSites(out, inputs), defaultMpoRatio),
     prepare: prepareMpo,
   },
   lowrank: {
@@ -170,25 +171,25 @@ export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>>
     turn: 0.12,
     // Output directions that few tokens use are lost.
     tokensPerInput: 16,
-    levels: (layer) => distinct(ratios.map((ratio) => rankForRatio(layer, ratio))),
-    levelForRatio: rankForRatio,
-    defaultLevel: (layer) => rankForRatio(layer, defaultRankRatio),
+    settings: (layer) => distinct(ratios.map((ratio) => rankForRatio(layer, ratio))),
+    settingForRatio: rankForRatio,
+    defaultSetting: (layer) => rankForRatio(layer, defaultRankRatio),
     prepare: async (work, variant, highestRank) => {
       const found = await decompose(work, highestRank, variant);
-      return async ({ level, then }) => lowRankForm(work.context, found, level, then);
+      return async ({ setting, then }) => lowRankForm(work.context, found, setting, then);
     },
   },
   int8: {
     variants: ['rtn', ...blockVariants.filter((variant) => variant !== 'rtn'), smooth],
-    calibratedVariant: (level) => (level === 0 ? smooth : 'rtn'),
+    calibratedVariant: (setting) => (setting === 0 ? smooth : 'rtn'),
     needsCalibration: (variant) => variant === smooth || compensates(variant),
     turn: 0.45,
-    roundsInputs: (level) => level === 0,
+    roundsInputs: (setting) => setting === 0,
     tokensPerInput: 0,
     // One scale per output is faster for many rows.
-    levels: () => [defaultBlockSize, 0],
-    defaultLevel: () => defaultBlockSize,
-    prepare: byLevel(compressInt8),
+    settings: () => [defaultGroupSize, 0],
+    defaultSetting: () => defaultGroupSize,
+    prepare: bySetting(compressInt8),
   },
   int4: {
     variants: blockVariants,
@@ -196,9 +197,9 @@ export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>>
     needsCalibration: compensates,
     turn: 0.45,
     tokensPerInput: 0,
-    levels: blockSizesFor,
-    defaultLevel: () => defaultBlockSize,
-    prepare: byLevel(compressInt4),
+    settings: groupSizesFor,
+    defaultSetting: () => defaultGroupSize,
+    prepare: bySetting(compressInt4),
   },
   gguf: {
     variants: ggufVariants,
@@ -206,12 +207,12 @@ export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>>
     needsCalibration: (variant) => variant === byImportance,
     turn: 0.45,
     tokensPerInput: 0,
-    levels: (layer) => distinct(ggufTypes.map((type) => fittingNumber(layer, type))),
-    defaultLevel: (layer) => fittingNumber(layer, defaultGgufType),
-    fittingLevel: (layer, level) => fittingNumber(layer, levelType(level)),
-    bytes: (layer, level) => typeBytes(layer, levelType(level)),
-    prepare: byLevel(async (context, matrix, level, variant) =>
-      roundToType(context, matrix, levelType(level), variant),
+    settings: (layer) => distinct(ggufTypes.map((type) => fittingNumber(layer, type))),
+    defaultSetting: (layer) => fittingNumber(layer, defaultGgufType),
+    fittingSetting: (layer, setting) => fittingNumber(layer, settingType(setting)),
+    bytes: (layer, setting) => typeBytes(layer, settingType(setting)),
+    prepare: bySetting(async (context, matrix, setting, variant) =>
+      roundToType(context, matrix, settingType(setting), variant),
     ),
   },
 };
@@ -221,22 +222,22 @@ function fittingNumber({ in: inputs }: MatrixSizes, type: WritableType): number 
   return ggmlTypeNumber(fittingType(type, inputs));
 }
 
-function distinct(levels: readonly number[]): number[] {
-  return [...new Set(levels)];
+function distinct(settings: readonly number[]): number[] {
+  return [...new Set(settings)];
 }
 
-/** Inputs for choosing a compression's variant; the level may not be known yet. */
+/** Inputs for choosing a compression's variant; the setting may not be known yet. */
 export interface VariantChoice extends Pick<Compression, 'method' | 'variant'> {
-  readonly level?: number | undefined;
+  readonly setting?: number | undefined;
 }
 
 /** Variant of a compression. */
 export function resolveVariant(
-  { method, level, variant }: VariantChoice,
+  { method, setting, variant }: VariantChoice,
   isCalibrated: boolean,
 ): string {
   const { variants, calibratedVariant } = compressionMethods[method];
-  return variant ?? (isCalibrated ? calibratedVariant(level) : (variants[0] ?? ''));
+  return variant ?? (isCalibrated ? calibratedVariant(setting) : (variants[0] ?? ''));
 }
 
 /**
@@ -248,7 +249,7 @@ export function requireFit(
   compression: Compression,
   isCalibrated: boolean,
 ): void {
-  const { method, level, then } = compression;
+  const { method, setting, then } = compression;
   const { variants, needsCalibration } = compressionMethods[method];
   const refuse = (code: ErrorCode, problem: Message, remedy: Message): never => {
     throw new UserError(code, problem, { file: layer.weight.file, field: layer.id, remedy });
@@ -260,11 +261,11 @@ export function requireFit(
       say`Compress the model that it was made from.`,
     );
   }
-  if (!isLevel(method, level)) {
+  if (!isSetting(method, setting)) {
     refuse(
       'compression-setting-invalid',
-      say`${level} is not a valid setting of ${method}.`,
-      say`Add ${levelWords[method]}.`,
+      say`${setting} is not a valid setting of ${method}.`,
+      say`Add ${settingWords[method]}.`,
     );
   }
   if ('place' in layer && !embeddingMethods.some((name) => name === method)) {
@@ -284,12 +285,12 @@ export function requireFit(
   }
   if (
     method === 'int8' &&
-    (level === 0 ? !['rtn', smooth].includes(variant) : variant === smooth)
+    (setting === 0 ? !['rtn', smooth].includes(variant) : variant === smooth)
   ) {
     refuse(
       'compression-variant-unknown',
-      say`int8:${level} has no variant "${variant}".`,
-      level === 0 ? say`Add a group size.` : say`Leave the group size out: int8:0.`,
+      say`int8:${setting} has no variant "${variant}".`,
+      setting === 0 ? say`Add a group size.` : say`Leave the group size out: int8:0.`,
     );
   }
   if (needsCalibration(variant) && 'place' in layer) {

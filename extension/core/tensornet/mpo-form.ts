@@ -44,17 +44,17 @@ export function prepareMpo(
   { context, name, matrix }: MatrixWork,
   variant: string,
   highest: number,
-): (compression: Pick<Compression, 'level' | 'sites'>) => Promise<MatrixEncoding<TensorData>> {
+): (compression: Pick<Compression, 'setting' | 'sites'>) => Promise<MatrixEncoding<TensorData>> {
   const { products, statistics, seed = 0, dtype = 'F32', mpoRun, costs } = context;
   const scales = variant === 'scaled' ? requireScales(statistics) : undefined;
   const scaled = scales === undefined ? matrix : scaleColumns(matrix, scales);
   const known = new Map<string, ReturnType<typeof tensorize>>();
-  return async ({ level, sites: choice }) => {
+  return async ({ setting, sites: choice }) => {
     const sites = chooseSites(matrix.count, matrix.length, choice);
     const key = JSON.stringify(sites);
     const at = known.get(key) ?? tensorize(products, name, scaled, sites, highest, seed);
     known.set(key, at);
-    const { cores } = await (await at)(level);
+    const { cores } = await (await at)(setting);
     const form: MpoEncoding<TensorData> = {
       kind: 'mpo',
       sites,

@@ -122,17 +122,17 @@ export async function planRanks(
     const variant = resolveVariant(choice, statistics !== undefined);
     const found = await decompose(
       { context: settings, name: layer.id, matrix },
-      choice.level,
+      choice.setting,
       variant,
     );
     const capturedEnergy = found.singularValues.reduce((sum, value) => sum + value ** 2, 0);
     const importance = found.energy > 0 ? Math.max(0, 1 - capturedEnergy / found.energy) : 0;
     layers.push({ id: layer.id, out: layer.out, in: layer.in, importance });
-    parameters += choice.level * (layer.out + layer.in);
+    parameters += choice.setting * (layer.out + layer.in);
   }
   const ranks = allocateRanks(layers, parameters);
   return choices.map(({ choice }) => ({
     ...choice,
-    level: ranks.get(choice.tensor) ?? choice.level,
+    setting: ranks.get(choice.tensor) ?? choice.setting,
   }));
 }

@@ -37,7 +37,7 @@ export function plannedForm(
   },
 ): MatrixEncoding<PlannedTensor> {
   const { out, in: inputs } = layer;
-  const { method, level, then, sites: choice } = compression;
+  const { method, setting, then, sites: choice } = compression;
   const { dtype = 'F32', run = 'matmul-nbits', mpoRun = 'contracted', isCalibrated } = settings;
   const variant = resolveVariant(compression, isCalibrated);
   const dense = (...shape: number[]): MatrixEncoding<PlannedTensor> => ({
@@ -48,10 +48,10 @@ export function plannedForm(
     rows: number,
     columns: number,
     quantizer: QuantizerName,
-    blockSize: number,
+    groupSize: number,
     hasZeros: boolean,
   ): MatrixEncoding<PlannedTensor> => {
-    if (blockSize === 0) {
+    if (groupSize === 0) {
       return {
         kind: 'int8',
         quants: { dtype: 'I8', shape: [columns, rows] },
@@ -60,14 +60,14 @@ export function plannedForm(
       };
     }
     const bits = quantizer === 'int8' ? 8 : 4;
-    const blocks = Math.ceil(columns / blockSize);
+    const blocks = Math.ceil(columns / groupSize);
     return {
-      kind: 'block-quantized',
+      kind: 'group-quantized',
       bits,
-      blockSize,
+      groupSize,
       out: rows,
       in: columns,
-      quants: { dtype: 'U8', shape: [rows, blocks, (blockSize * bits) / 8] },
+      quants: { dtype: 'U8', shape: [rows, blocks, (groupSize * bits) / 8] },
       scales: { dtype: 'F32', shape: [rows, blocks] },
       ...(hasZeros
         ? { zeros: { dtype: 'U8', shape: [rows, Math.ceil((blocks * bits) / 8)] } }
@@ -77,16 +77,16 @@ export function plannedForm(
   };
   switch (method) {
     case 'lowrank': {
-      const rank = Math.min(level, out, inputs);
+      const rank = Math.min(setting, out, inputs);
       const factor = (rows: number, columns: number): MatrixEncoding<PlannedTensor> =>
         then === undefined
           ? dense(rows, columns)
-          : quantized(rows, columns, then, compressionMethods[then].defaultLevel(layer), false);
+          : quantized(rows, columns, then, compressionMethods[then].defaultSetting(layer), false);
       return { kind: 'low-rank', rank, left: factor(out, rank), right: factor(rank, inputs) };
     }
     case 'mpo': {
       const sites = chooseSites(out, inputs, choice);
-      const bonds = bondSizes(sites, level);
+      const bonds = bondSizes(sites, setting);
       return {
         kind: 'mpo',
         sites,
@@ -103,6 +103,6 @@ export function plannedForm(
       return { kind: 'dense', weight: { dtype: 'F32', shape: [out, inputs] } };
     case 'int8':
     case 'int4':
-      return quantized(out, inputs, method, level, isAsymmetric(variant));
+      return quantized(out, inputs, method, setting, isAsymmetric(variant));
   }
 }

@@ -1,6 +1,6 @@
 import type { TensorData } from '../checkpoints/lazy-tensor';
 import type {
-  BlockQuantizedEncoding,
+  GroupQuantizedEncoding,
   Int8Encoding,
   MatrixEncoding,
   MpoEncoding,
@@ -27,7 +27,7 @@ export async function reconstruct(
     }
     case 'mpo':
       return reconstructMpo(products, form);
-    case 'block-quantized':
+    case 'group-quantized':
       return dequantizeBlocks(form);
     case 'int8':
       return dequantizeOutputs(form);
@@ -49,12 +49,12 @@ async function reconstructMpo(
 }
 
 /** Computes (q − zero) · scale, block by block. */
-function dequantizeBlocks(form: BlockQuantizedEncoding<TensorData>): Rows {
-  const { bits, blockSize, out, in: inputs, quants, zeros } = form;
+function dequantizeBlocks(form: GroupQuantizedEncoding<TensorData>): Rows {
+  const { bits, groupSize, out, in: inputs, quants, zeros } = form;
   const scales = dataToFloats(form.scales);
-  const blocks = Math.ceil(inputs / blockSize);
+  const blocks = Math.ceil(inputs / groupSize);
   const numbers = new Float32Array(out * inputs);
-  const rowQuants = new Uint8Array(blocks * blockSize);
+  const rowQuants = new Uint8Array(blocks * groupSize);
   const rowZeros = new Uint8Array(blocks).fill(2 ** (bits - 1));
   for (let row = 0; row < out; row++) {
     unpack(quants.bytes, bits, row, rowQuants);
@@ -64,8 +64,8 @@ function dequantizeBlocks(form: BlockQuantizedEncoding<TensorData>): Rows {
     for (let block = 0; block < blocks; block++) {
       const scale = scales[row * blocks + block] ?? 0;
       const zero = rowZeros[block] ?? 0;
-      const end = Math.min(inputs, (block + 1) * blockSize);
-      for (let column = block * blockSize; column < end; column++) {
+      const end = Math.min(inputs, (block + 1) * groupSize);
+      for (let column = block * groupSize; column < end; column++) {
         numbers[row * inputs + column] = ((rowQuants[column] ?? 0) - zero) * scale;
       }
     }

@@ -103,7 +103,7 @@ describe('espalier', () => {
     const out = join(folder, 'compressed');
     const args = ['--json', '--device', 'cpu'];
     const { code, stdout, stderr } = await runCli([
-      ...['compress', model, '--method', 'lowrank', '--level', '50%', '--then', 'int4'],
+      ...['compress', model, '--method', 'lowrank', '--setting', '50%', '--then', 'int4'],
       ...['--skip', 'down', '--embeddings', '--head', '--no-calibration', '--out', out, ...args],
     ]);
     expect(code, stderr).toBe(0);
@@ -115,7 +115,7 @@ describe('espalier', () => {
     for (const layer of layers) {
       const isLeft = /down_proj|embed_tokens|lm_head/.test(layer.tensor);
       expect(layer).toMatchObject(
-        isLeft ? { method: 'int4', level: 32 } : { method: 'lowrank', then: 'int4' },
+        isLeft ? { method: 'int4', setting: 32 } : { method: 'lowrank', then: 'int4' },
       );
       expect(layer.error).toBeGreaterThan(0);
     }
@@ -127,7 +127,7 @@ describe('espalier', () => {
     const evaluated = await runCli(['evaluate', out, '--text', text, '--length', '16', ...args]);
     expect(evaluated.code, evaluated.stderr).toBe(0);
     const table = await runCli(['inspect', out]);
-    expect(table.stdout).toMatch(/compressed: 24 × low-rank, 6 × block-quantized/);
+    expect(table.stdout).toMatch(/compressed: 24 × low-rank, 6 × group-quantized/);
   });
 
   describe('embedding and head', () => {
@@ -173,7 +173,7 @@ describe('espalier', () => {
       return stderr;
     };
     expect(await outputText()).toMatch(/^--method, --budget or --plan is required\./);
-    expect(await outputText('--method', 'int4', '--level', '24')).toMatch(
+    expect(await outputText('--method', 'int4', '--setting', '24')).toMatch(
       /24 is not a valid setting of int4/,
     );
     expect(await outputText('--method', 'mpo:30%', '--head')).toMatch(
@@ -191,7 +191,7 @@ describe('espalier', () => {
     expect(await outputText('--method', 'int8', '--blocks', '7')).toMatch(
       /no linear layer of these roles/,
     );
-    expect(await outputText('--method', 'lowrank', '--level', '40')).toMatch(
+    expect(await outputText('--method', 'lowrank', '--setting', '40')).toMatch(
       /would not be smaller|smaller setting/,
     );
   });

@@ -39,7 +39,7 @@ describe('usage errors', () => {
     [['compress', model, '--method', 'int8'], /^--out is required\./],
     ...[
       ...[
-        ['--level', '3'],
+        ['--setting', '3'],
         ['--variant', 'rtn'],
         ['--then', 'int4'],
         ['--skip', 'down'],
@@ -71,7 +71,7 @@ describe('usage errors', () => {
       new RegExp(`^${flags[0] ?? ''} needs --budget\\.`),
     ]),
     ...[
-      ['--level', '3'],
+      ['--setting', '3'],
       ['--variant', 'rtn'],
       ['--then', 'int4'],
       ['--skip', 'down'],
@@ -158,7 +158,7 @@ it('measures the chosen layers with the chosen methods, and writes the printed v
   expect(new Set(profile.layers.map(({ block }) => block))).toEqual(new Set([0, 1, 3]));
   expect(new Set(profile.layers.map(({ role }) => role))).toEqual(new Set(['up', 'down']));
   for (const { entries } of profile.layers) {
-    expect(entries.map(({ method, level }) => [method, level])).toEqual([
+    expect(entries.map(({ method, setting }) => [method, setting])).toEqual([
       ['int8', 32],
       ['int4', 16],
     ]);

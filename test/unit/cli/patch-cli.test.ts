@@ -69,7 +69,7 @@ it('measures a plan with its patch like the written model', async () => {
   await writeFile(plan, JSON.stringify({ ...bare, patch: [] }));
   expect(await perplexity('--plan', plan)).not.toBeCloseTo(planned, 3);
 
-  const compress = [{ tensor: 'lm_head.weight', method: 'lowrank', level: 4 }];
+  const compress = [{ tensor: 'lm_head.weight', method: 'lowrank', setting: 4 }];
   await writeFile(plan, JSON.stringify({ ...bare, compress }));
   const refused = await runCli(['evaluate', '--plan', plan, '--text', text]);
   expect(refused.code).toBe(1);

@@ -28,7 +28,7 @@ describe('a choice of format', () => {
   it('has no format as large as the original for a plan with limits', async () => {
     const opened = await openModelFiles(fixture('llama-gqa-untied'));
     const [layer] = opened.model.sublayer(0).linearLayers;
-    const compress = [{ tensor: layer?.id ?? '', method: 'int8', level: 32 } as const];
+    const compress = [{ tensor: layer?.id ?? '', method: 'int8', setting: 32 } as const];
     const answers = await listOutputs(opened, { remove: [], compress });
     const able = (all: typeof answers) =>
       all.filter((answer) => answer.able).map(({ format, layout }) => layout ?? format);

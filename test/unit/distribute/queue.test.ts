@@ -157,7 +157,7 @@ describe('a queue', () => {
       {
         model: await openModelFiles(model),
         choices: [0, 2].map((block) => ({
-          ...{ tensor: `model.layers.${block}.mlp.up_proj.weight`, method: 'lowrank', level: 3 },
+          ...{ tensor: `model.layers.${block}.mlp.up_proj.weight`, method: 'lowrank', setting: 3 },
         })),
         ...{ out: smaller, overwrite: false, device: 'cpu', memoryBytes: 1 << 28 },
       },
@@ -237,7 +237,7 @@ describe('a queue', () => {
           model: await openModelFiles(model),
           calibration: { file: 'random', sequences: 2, length: 12 },
           settings: {
-            compressions: [{ method: 'int4', level: 16 }],
+            compressions: [{ method: 'int4', setting: 16 }],
             ...{ metric: 'js', roles: [], blocks: [], precision: 0, seed: 1 },
           },
           ...{ device: 'cpu', memoryBytes: 1 << 28, out: undefined, engine: shared },

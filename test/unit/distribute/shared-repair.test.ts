@@ -56,7 +56,7 @@ describe("a repair from the teacher's states, shared by several workers", () => 
       {
         ...where,
         model: original,
-        choices: layers.map(({ id }) => ({ tensor: id, method: 'lowrank', level: 3 })),
+        choices: layers.map(({ id }) => ({ tensor: id, method: 'lowrank', setting: 3 })),
         out: student,
       },
       unattended,

@@ -22,7 +22,7 @@ const folder = temporaryFolder();
 const settings: SensitivitySettings = {
   compressions: [
     { method: 'lowrank', ratio: 0.5 },
-    { method: 'int4', level: 16 },
+    { method: 'int4', setting: 16 },
   ],
   ...{ metric: 'js', roles: ['query', 'up', 'down'], blocks: [], precision: 0.3, seed: 1 },
   widths: [0.5],

@@ -35,9 +35,9 @@ writeFileSync(
 
 const tensor = model.model.sublayer(1).linearLayers[0]?.id ?? '';
 const plans: MeasuredPlan[] = [
-  { compress: [{ tensor, method: 'lowrank', level: 2 }], remove: [], widths: [] },
+  { compress: [{ tensor, method: 'lowrank', setting: 2 }], remove: [], widths: [] },
   {
-    compress: [{ tensor, method: 'int4', level: 16 }],
+    compress: [{ tensor, method: 'int4', setting: 16 }],
     remove: ['block.0.attention'],
     widths: [{ sublayer: 'block.1.feedforward', remove: '0-9' }],
   },

@@ -14,7 +14,7 @@ type Maker = (maker: FormMaker, out: number, input: number) => MatrixEncoding<Te
 const blocks =
   (bits: 4 | 8, asymmetric: boolean, run: 'matmul-nbits' | 'qdq'): Maker =>
   (maker, out, input) =>
-    maker.blocks(out, input, { bits, blockSize: 16, run, asymmetric });
+    maker.blocks(out, input, { bits, groupSize: 16, run, asymmetric });
 
 const mpo =
   (sites: number, run: 'contracted' | 'chained', scaled: boolean): Maker =>
@@ -34,7 +34,7 @@ export const formMakers = {
   'low rank of whole numbers': (maker, out, input) => ({
     kind: 'low-rank',
     rank: 16,
-    left: maker.blocks(out, 16, { bits: 4, blockSize: 16, run: 'matmul-nbits' }),
+    left: maker.blocks(out, 16, { bits: 4, groupSize: 16, run: 'matmul-nbits' }),
     right: maker.int8(16, input),
   }),
 } satisfies Readonly<Record<string, Maker>>;

@@ -374,7 +374,7 @@ describe('a compressed Hugging Face folder', () => {
     ['no kind that there is', { kind: 'int2' }, /kind/],
     [
       'a block of no size',
-      { kind: 'block-quantized', bits: 4, blockSize: 24, zeros: false, run: 'qdq' },
+      { kind: 'group-quantized', bits: 4, groupSize: 24, zeros: false, run: 'qdq' },
       /power of 2/,
     ],
   ])('is refused if config.json contains %s', async (_, spec, problem) => {

@@ -201,8 +201,8 @@ it('bounds no logits that are made otherwise than those of a few ids', async () 
   const folder = await makeRandomModel({ seed: 3, blocks: 1, vocabulary: 3 * boundedIds });
   const [layer, head] = ['model.layers.0.mlp.up_proj.weight', 'lm_head.weight'];
   const ways = [
-    { method: 'int8', level: 0 },
-    { method: 'int4', level: 16 },
+    { method: 'int8', setting: 0 },
+    { method: 'int4', setting: 16 },
   ] as const;
   const [int8] = ways;
   const over = async (tensor: string, way: (typeof ways)[number]): Promise<string> => {

@@ -113,7 +113,7 @@ describe('output formats of a model', () => {
   it('has the same reason in every unsupported format', async () => {
     const opened = await openModelFiles(ggufFixture('llama.gguf'));
     const [layer] = opened.model.sublayer(0).linearLayers;
-    const choice = { tensor: layer?.id ?? '', method: 'int8', level: 32 } as const;
+    const choice = { tensor: layer?.id ?? '', method: 'int8', setting: 32 } as const;
     const answers = await listOutputs(opened, { remove: [], compress: [choice] });
     const { compress } = opened.capabilities;
     expect(answers.filter(({ format }) => format === 'gguf')).toEqual([
@@ -131,9 +131,9 @@ describe('output formats of a model', () => {
     const opened = await openModelFiles(encoderFixture('bert-masked'));
     const tied = opened.model.embeddingAndHeadMatrices.filter((one) => one.tiedTo !== undefined);
     expect(tied).toHaveLength(2);
-    const folders = async (levels: readonly number[]) => {
+    const folders = async (settings: readonly number[]) => {
       const compress = tied.map(({ id: tensor }, i): CompressionChoice => ({
-        ...{ tensor, method: 'int8', level: levels[i] ?? 0 },
+        ...{ tensor, method: 'int8', setting: settings[i] ?? 0 },
       }));
       const answers = await listOutputs(opened, { remove: [], compress });
       return answers.filter((answer) => answer.format === 'safetensors' && answer.able);

@@ -43,7 +43,7 @@ describe('types of GGUF tensors', () => {
     const source = fixture('llama-gqa-untied');
     const plan: Plan = {
       ...{ format: 'espalier.plan', version: 1, model: { path: source }, remove: [] },
-      compress: [{ tensor: 'model.layers.0.mlp.down_proj.weight', method: 'int8', level: 32 }],
+      compress: [{ tensor: 'model.layers.0.mlp.down_proj.weight', method: 'int8', setting: 32 }],
       ...planned,
     };
     const out = join(root, field);

@@ -115,8 +115,8 @@ it('quantizes skipped layers with `then`', async () => {
   const roles = new Map(listLayers(model).map(({ id, role }) => [id, role]));
   expect(choices).toHaveLength(roles.size);
   for (const { tensor, ...choice } of choices) {
-    const level = roles.get(tensor) === 'down' ? 32 : 0;
-    expect(choice).toEqual({ method: 'int8', level });
+    const setting = roles.get(tensor) === 'down' ? 32 : 0;
+    expect(choice).toEqual({ method: 'int8', setting });
   }
 });
 
@@ -170,7 +170,7 @@ describe('compressing embedding and head', () => {
 
   it('unties a matrix if only one use is compressed, and says so', async () => {
     const { summary } = await openModel(tied);
-    const choices = [{ tensor: 'lm_head.weight', method: 'int8', level: 0 }] as const;
+    const choices = [{ tensor: 'lm_head.weight', method: 'int8', setting: 0 }] as const;
     for (const layout of ['auto-map', 'dense'] as const) {
       const context = new RecordedContext();
       const given = await request('int8', { modelPath: tied, choices, layout });
@@ -189,7 +189,7 @@ describe('compressing embedding and head', () => {
       ...['model.embed_tokens.weight', 'lm_head.weight'].map((tensor): CompressionChoice => ({
         tensor,
         method: 'int4',
-        level: 16,
+        setting: 16,
       })),
     ];
     const given = await request('int8', { choices });
@@ -206,10 +206,10 @@ describe('compressing embedding and head', () => {
   });
 
   it.each<[string, Partial<CompressionChoice>, ErrorCode]>([
-    ['a low rank', { method: 'lowrank', level: 4 }, 'embedding-not-compressible'],
-    ['calibration', { method: 'int4', level: 16, variant: 'gptq' }, 'variant-not-for-embedding'],
+    ['a low rank', { method: 'lowrank', setting: 4 }, 'embedding-not-compressible'],
+    ['calibration', { method: 'int4', setting: 16, variant: 'gptq' }, 'variant-not-for-embedding'],
   ])('is refused with %s', async (_, choice, code) => {
-    const choices = [{ tensor: 'lm_head.weight', method: 'int8', level: 0, ...choice } as const];
+    const choices = [{ tensor: 'lm_head.weight', method: 'int8', setting: 0, ...choice } as const];
     const given = await request('int8', { choices, calibration });
     await expect(compressModel(given, unattended)).rejects.toFailWith({
       ...{ code, file: 'model.safetensors', field: 'lm_head.weight' },
@@ -308,7 +308,7 @@ describe('compressing a model', () => {
     if (first === undefined) {
       throw new Error('nothing was chosen');
     }
-    const choices = [{ tensor: first.tensor, method: 'int8' as const, level: 0 }, ...others];
+    const choices = [{ tensor: first.tensor, method: 'int8' as const, setting: 0 }, ...others];
     const settings = { calibration, device: 'cpu', memoryBytes: 1 << 28 } as const;
     const spread = await spreadRanks(model, choices, settings, unattended);
     expect(spread[0]).toEqual(choices[0]);
@@ -426,12 +426,12 @@ describe('compressing a model', () => {
   it.each<[string, CompressionChoice, Failure]>([
     [
       'a layer that there is not',
-      { tensor: 'model.layers.9.mlp.up_proj.weight', method: 'int8', level: 0 },
+      { tensor: 'model.layers.9.mlp.up_proj.weight', method: 'int8', setting: 0 },
       { code: 'linear-layer-unknown', file: source, field: 'compress[0].tensor' },
     ],
     [
-      'a level that the method does not have',
-      { tensor: 'model.layers.0.mlp.up_proj.weight', method: 'int4', level: 24 },
+      'a setting that the method does not have',
+      { tensor: 'model.layers.0.mlp.up_proj.weight', method: 'int4', setting: 24 },
       { ...upProjection, code: 'compression-setting-invalid' },
     ],
     [
@@ -439,7 +439,7 @@ describe('compressing a model', () => {
       {
         tensor: 'model.layers.0.mlp.up_proj.weight',
         method: 'lowrank',
-        level: 8,
+        setting: 8,
         variant: 'covariance',
       },
       { ...upProjection, code: 'calibration-missing' },

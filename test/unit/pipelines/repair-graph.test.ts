@@ -76,12 +76,12 @@ function readWeights({ source }: OnnxLayeredModel): string[] {
 
 describe('repair of a graph', () => {
   it.each<[string, Compression, RepairResult['unit']]>([
-    ['gpt2-legacy', { method: 'lowrank', level: 4 }, 'nats'],
-    ['llama-dynamo', { method: 'mpo', level: 6 }, 'nats'],
-    ['qwen3-legacy', { method: 'int4', level: 16 }, 'nats'],
-    ['vit-legacy', { method: 'lowrank', level: 5, then: 'int8' }, 'nats'],
-    ['mobilenet-legacy', { method: 'lowrank', level: 3 }, 'nats'],
-    ['whisper-encoder-legacy', { method: 'lowrank', level: 4 }, 'relative-squares'],
+    ['gpt2-legacy', { method: 'lowrank', setting: 4 }, 'nats'],
+    ['llama-dynamo', { method: 'mpo', setting: 6 }, 'nats'],
+    ['qwen3-legacy', { method: 'int4', setting: 16 }, 'nats'],
+    ['vit-legacy', { method: 'lowrank', setting: 5, then: 'int8' }, 'nats'],
+    ['mobilenet-legacy', { method: 'lowrank', setting: 3 }, 'nats'],
+    ['whisper-encoder-legacy', { method: 'lowrank', setting: 4 }, 'relative-squares'],
   ])('lowers the held-out loss of %s with %s', async (name, compression, unit) => {
     const model = await compressed(name, compression);
     const result = await repair(name, model);
@@ -115,7 +115,7 @@ describe('repair of a graph', () => {
     const choices = listLayers(model).map(({ id }) => ({
       tensor: id,
       method: 'lowrank' as const,
-      level: 4,
+      setting: 4,
     }));
     const out = fresh();
     await compressModel(
@@ -128,7 +128,7 @@ describe('repair of a graph', () => {
   });
 
   it('skips operators without gradient, and names them', async () => {
-    const model = await compressed('bert-fused', { method: 'lowrank', level: 4 });
+    const model = await compressed('bert-fused', { method: 'lowrank', setting: 4 });
     const warnings: string[] = [];
     const context = {
       ...unattended,
@@ -145,7 +145,7 @@ describe('repair of a graph', () => {
   });
 
   it('refuses a folder as teacher, training as a whole, and another graph', async () => {
-    const model = await compressed('gpt2-legacy', { method: 'lowrank', level: 4 });
+    const model = await compressed('gpt2-legacy', { method: 'lowrank', setting: 4 });
     await expect(repair('gpt2-legacy', model, { scope: 'model' })).rejects.toFailWith({
       code: 'whole-training-unsupported',
       file: 'model.onnx',

@@ -63,8 +63,8 @@ describe('repair', () => {
   const made = new Map<string, Promise<string>>();
   /** The same, made once for all tests: none changes it. */
   const compressed = async (compression: Compression): Promise<string> => {
-    const { method, level, then } = compression;
-    const name = [method, level, then].filter((part) => part !== undefined).join('-');
+    const { method, setting, then } = compression;
+    const name = [method, setting, then].filter((part) => part !== undefined).join('-');
     const model = made.get(name) ?? compress(name, compression);
     made.set(name, model);
     return model;
@@ -106,11 +106,11 @@ describe('repair', () => {
   };
 
   it.each([
-    { method: 'lowrank', level: 4 },
-    { method: 'mpo', level: 6 },
-    { method: 'int4', level: 16 },
-    { method: 'lowrank', level: 5, then: 'int8' },
-  ] as const)('lowers the held-out loss of $method:$level', async (compression) => {
+    { method: 'lowrank', setting: 4 },
+    { method: 'mpo', setting: 6 },
+    { method: 'int4', setting: 16 },
+    { method: 'lowrank', setting: 5, then: 'int8' },
+  ] as const)('lowers the held-out loss of $method:$setting', async (compression) => {
     const model = await compressed(compression);
     const { lossBefore, lossAfter, slices, written } = (await repaired(compression)).result;
     const { path = '' } = written ?? {};
@@ -132,7 +132,7 @@ describe('repair', () => {
   });
 
   it('rejects a model as its own teacher', async () => {
-    const model = await compressed({ method: 'lowrank', level: 4 });
+    const model = await compressed({ method: 'lowrank', setting: 4 });
     await expect(repair(model, 'taught', { teacher: model })).rejects.toFailWith({
       code: 'teacher-is-student',
       file: 'lowrank-4',
@@ -140,7 +140,7 @@ describe('repair', () => {
   });
 
   it('resumes to the same result', async () => {
-    const compression = { method: 'lowrank', level: 4 } as const;
+    const compression = { method: 'lowrank', setting: 4 } as const;
     const model = await compressed(compression);
     const whole = (await repaired(compression)).result;
     const cancellation = { isCancellationRequested: false };
@@ -257,7 +257,7 @@ describe('repair', () => {
   });
 
   it('refuses full-model training before any work if it does not fit', async () => {
-    const model = await compressed({ method: 'lowrank', level: 4 });
+    const model = await compressed({ method: 'lowrank', setting: 4 });
     const stages: string[] = [];
     const watching: JobContext = {
       ...unattended,
@@ -290,7 +290,7 @@ describe('repair', () => {
   });
 
   it('trains the full model if it fits, unless told not to', async () => {
-    const compression = { method: 'lowrank', level: 4 } as const;
+    const compression = { method: 'lowrank', setting: 4 } as const;
     const model = await compressed(compression);
     const together = await repaired(compression);
     expect(together.stages).toContain('Repairing the full model');
@@ -339,7 +339,7 @@ describe('repair', () => {
   });
 
   it('keeps the earlier weights if training diverges, and says so', async () => {
-    const model = await compressed({ method: 'lowrank', level: 4 });
+    const model = await compressed({ method: 'lowrank', setting: 4 });
     const settings = { ...defaultRepair, rate: 1e30 };
     const warnings: string[] = [];
     const reported: JobContext = { ...unattended, warn: (text) => warnings.push(inEnglish(text)) };
@@ -348,7 +348,7 @@ describe('repair', () => {
   });
 
   it('writes nothing without an improvement', async () => {
-    const model = await compressed({ method: 'lowrank', level: 4 });
+    const model = await compressed({ method: 'lowrank', setting: 4 });
     const { written, lossBefore, lossAfter } = await repair(model, 'worse', { epochs: 0 });
     expect(written).toBeNull();
     expect(lossAfter).toBe(lossBefore);
@@ -357,8 +357,8 @@ describe('repair', () => {
   });
 
   it('refuses a folder that exists before it does anything', async () => {
-    const model = await compressed({ method: 'lowrank', level: 4 });
-    const finished = basename(await compressed({ method: 'int4', level: 16 }));
+    const model = await compressed({ method: 'lowrank', setting: 4 });
+    const finished = basename(await compressed({ method: 'int4', setting: 16 }));
     const stages: string[] = [];
     const watching: JobContext = {
       ...unattended,
@@ -368,7 +368,7 @@ describe('repair', () => {
       code: 'output-exists',
       file: 'int4-16',
     });
-    await expect(compress(finished, { method: 'int4', level: 16 })).rejects.toFailWith({
+    await expect(compress(finished, { method: 'int4', setting: 16 })).rejects.toFailWith({
       code: 'output-exists',
       file: 'int4-16',
     });
@@ -378,7 +378,7 @@ describe('repair', () => {
   });
 
   it('refuses another teacher, and too little text', async () => {
-    const model = await compressed({ method: 'lowrank', level: 4 });
+    const model = await compressed({ method: 'lowrank', setting: 4 });
     const stranger = await makeRandomModel({ seed: 3, blocks: 3 });
     await expect(repair(model, 'no', { teacher: stranger })).rejects.toFailWith({
       code: 'teacher-mismatch',

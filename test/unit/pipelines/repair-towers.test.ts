@@ -41,7 +41,7 @@ async function compressed(teacher: string, name: string, count: number): Promise
   const choices = layers.map(({ id }) => ({
     tensor: id,
     method: 'lowrank' as const,
-    level: count,
+    setting: count,
   }));
   await compressModel({ ...where, model, choices, out: path }, unattended);
   return path;

@@ -17,7 +17,7 @@ const model = smallModel(2);
 function makeEntry(method: SensitivityEntry['method'], distance: number): SensitivityEntry {
   return {
     method,
-    level: method === 'int4' ? 32 : 0,
+    setting: method === 'int4' ? 32 : 0,
     distance,
     error: 0.1,
     parameters: 100,
@@ -65,7 +65,7 @@ function makeTable(entries: readonly SensitivityEntry[] = []): SensitivityProfil
 }
 
 const predicted = {
-  compress: [{ tensor: 'layers.0.down.weight', method: 'int8', level: 0 }],
+  compress: [{ tensor: 'layers.0.down.weight', method: 'int8', setting: 0 }],
   remove: ['block.1.attention'],
   widths: [],
   limits: [],

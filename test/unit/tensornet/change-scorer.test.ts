@@ -126,7 +126,7 @@ describe('ChangeScorer', () => {
     const exact = whole.distances.map(({ distance }) => expect.closeTo(distance, 6) as unknown);
     const never = await evaluations(1e-9);
     expect(never.distances.map(({ distance }) => distance)).toEqual(exact);
-    // Nor is anything between measured levels taken for granted then.
+    // Nor is anything between measured settings taken for granted then.
     const ladder = { turn: 0.1, rungs: steps.map((_, place) => ({ place, size: 1 + place })) };
     const climbed = await scorer.estimates(steps, 1e-9, [ladder]);
     expect(climbed.map(({ distance }) => distance)).toEqual(exact);

@@ -49,19 +49,19 @@ function relativeDistance(a: Rows, b: Rows): number {
 
 /** A compression of every method and variant. */
 const all: Compression[] = [
-  ...['plain', 'scaled'].map((variant) => ({ method: 'mpo' as const, level: 6, variant })),
+  ...['plain', 'scaled'].map((variant) => ({ method: 'mpo' as const, setting: 6, variant })),
   ...['plain', 'scaled', 'covariance'].map((variant) => ({
     method: 'lowrank' as const,
-    level: 5,
+    setting: 5,
     variant,
   })),
-  { method: 'lowrank', level: 5, then: 'int4' },
-  { method: 'lowrank', level: 5, then: 'int8' },
-  { method: 'int8', level: 0 },
-  { method: 'int8', level: 16, variant: 'clip' },
+  { method: 'lowrank', setting: 5, then: 'int4' },
+  { method: 'lowrank', setting: 5, then: 'int8' },
+  { method: 'int8', setting: 0 },
+  { method: 'int8', setting: 16, variant: 'clip' },
   ...compressionMethods.int4.variants.map((variant) => ({
     method: 'int4' as const,
-    level: 16,
+    setting: 16,
     variant,
   })),
 ];
@@ -126,11 +126,11 @@ describe('a compressed matrix', () => {
     const matrix = randomRows(30, 44, 11);
     const statistics = computeStatistics(correlatedRows(90, 44, 40, 12));
     const compressions: Compression[] = [
-      { method: 'lowrank', level: 3 },
-      { method: 'int4', level: 16 },
-      { method: 'lowrank', level: 12 },
-      { method: 'mpo', level: 5 },
-      { method: 'lowrank', level: 12, variant: 'plain', then: 'int8' },
+      { method: 'lowrank', setting: 3 },
+      { method: 'int4', setting: 16 },
+      { method: 'lowrank', setting: 12 },
+      { method: 'mpo', setting: 5 },
+      { method: 'lowrank', setting: 12, variant: 'plain', then: 'int8' },
     ];
     const context = { products, statistics };
     const together = await withLayer(matrix, async (layer) => {
@@ -156,14 +156,14 @@ describe('a compressed matrix', () => {
       [{ statistics }, one],
       [
         { statistics, dtype: 'F16', run: 'qdq', mpoRun: 'chained' },
-        { ...one, level: 64 },
+        { ...one, setting: 64 },
       ],
     ] as const) {
-      const level = one.method === 'int8' ? one.level : compression.level;
-      const found = await compressed(randomRows(22, 50, 1), { ...compression, level }, context);
+      const setting = one.method === 'int8' ? one.setting : compression.setting;
+      const found = await compressed(randomRows(22, 50, 1), { ...compression, setting }, context);
       const planned = plannedForm(
         { out: 22, in: 50 },
-        { ...compression, level },
+        { ...compression, setting },
         {
           ...context,
           isCalibrated: true,
@@ -190,18 +190,18 @@ describe('a compressed matrix', () => {
       const { parameters, bytes } = await compressed(matrix, compression, context);
       return [parameters, bytes];
     };
-    expect(await sizes({ method: 'lowrank', level: 5 })).toEqual([5 * 64, 5 * 64 * 4]);
-    expect(await sizes({ method: 'lowrank', level: 5 }, { dtype: 'F16' })).toEqual([320, 640]);
+    expect(await sizes({ method: 'lowrank', setting: 5 })).toEqual([5 * 64, 5 * 64 * 4]);
+    expect(await sizes({ method: 'lowrank', setting: 5 }, { dtype: 'F16' })).toEqual([320, 640]);
     // Sites 2·3·4 and 2·4·5: 2·2·4 + 4·3·4·4 + 4·4·5.
-    expect(await sizes({ method: 'mpo', level: 4 })).toEqual([288, 288 * 4]);
-    expect(await sizes({ method: 'int8', level: 0 })).toEqual([960, 960 + 24 * 4]);
+    expect(await sizes({ method: 'mpo', setting: 4 })).toEqual([288, 288 * 4]);
+    expect(await sizes({ method: 'int8', setting: 0 })).toEqual([960, 960 + 24 * 4]);
     // Three blocks of 16 for 40 inputs.
-    expect(await sizes({ method: 'int4', level: 16 })).toEqual([960, 24 * 3 * (8 + 4)]);
-    expect(await sizes({ method: 'int4', level: 16, variant: 'rtn-asymmetric' })).toEqual([
+    expect(await sizes({ method: 'int4', setting: 16 })).toEqual([960, 24 * 3 * (8 + 4)]);
+    expect(await sizes({ method: 'int4', setting: 16, variant: 'rtn-asymmetric' })).toEqual([
       960,
       24 * 3 * (8 + 4) + 24 * 2,
     ]);
-    expect(await sizes({ method: 'int8', level: 16, variant: 'rtn' })).toEqual([
+    expect(await sizes({ method: 'int8', setting: 16, variant: 'rtn' })).toEqual([
       960,
       24 * 3 * (16 + 4),
     ]);
@@ -210,12 +210,12 @@ describe('a compressed matrix', () => {
   it('reports unavailable settings, with the fix', async () => {
     const matrix = randomRows(6, 20, 7);
     const bad: [Compression, RegExp][] = [
-      [{ method: 'int4', level: 24 }, /power of two/],
-      [{ method: 'int4', level: 32, variant: 'best' }, /no variant "best"/],
-      [{ method: 'int4', level: 32, variant: 'gptq' }, /needs calibration/],
-      [{ method: 'int8', level: 0, variant: 'clip' }, /group size/],
-      [{ method: 'mpo', level: 4, then: 'int4' }, /can't quantize the results/],
-      [{ method: 'mpo', level: 4, sites: { out: [2, 2], in: [4, 5] } }, /Sites/],
+      [{ method: 'int4', setting: 24 }, /power of two/],
+      [{ method: 'int4', setting: 32, variant: 'best' }, /no variant "best"/],
+      [{ method: 'int4', setting: 32, variant: 'gptq' }, /needs calibration/],
+      [{ method: 'int8', setting: 0, variant: 'clip' }, /group size/],
+      [{ method: 'mpo', setting: 4, then: 'int4' }, /can't quantize the results/],
+      [{ method: 'mpo', setting: 4, sites: { out: [2, 2], in: [4, 5] } }, /Sites/],
     ];
     for (const [compression, message] of bad) {
       await expect(compressed(matrix, compression)).rejects.toMatchObject({
@@ -230,11 +230,11 @@ describe('a compressed matrix', () => {
 describe('low rank', () => {
   it('by covariance minimizes the error of outputs, by plain that of weights', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.integer({ min: 1, max: 12 }), fc.nat(1000), async (level, seed) => {
+      fc.asyncProperty(fc.integer({ min: 1, max: 12 }), fc.nat(1000), async (setting, seed) => {
         const matrix = randomRows(16, 24, seed);
         const statistics = computeStatistics(correlatedRows(100, 24, 24, seed + 1));
         const of = async (variant: string): Promise<CompressedMatrix> =>
-          compressed(matrix, { method: 'lowrank', level, variant }, { statistics });
+          compressed(matrix, { method: 'lowrank', setting, variant }, { statistics });
         const [plain, scaled, covariance] = [
           await of('plain'),
           await of('scaled'),
@@ -252,7 +252,7 @@ describe('low rank', () => {
     const statistics = computeStatistics(randomRows(7, 30, 1));
     const { outputError } = await compressed(
       randomRows(20, 30, 2),
-      { method: 'lowrank', level: 7, variant: 'covariance' },
+      { method: 'lowrank', setting: 7, variant: 'covariance' },
       { statistics },
     );
     expect(outputError).toBeLessThan(1e-3);

@@ -46,8 +46,8 @@ async function profile(
       ...{ model: await openModelFiles(model), calibration, ...run, out: undefined, journal },
       settings: {
         compressions: [
-          { method: 'int8', level: 0, variant: 'rtn' },
-          { method: 'int4', level: 16 },
+          { method: 'int8', setting: 0, variant: 'rtn' },
+          { method: 'int4', setting: 16 },
           { method: 'lowrank', ratio: 0.5 },
         ],
         metric: 'kl',
@@ -90,9 +90,9 @@ describe.each([
     for (const { tensor, tiedTo, entries } of embeddingAndHead) {
       expect(tiedTo !== undefined).toBe(matrices === 1);
       expect(entries.map(({ method }) => method)).toEqual(['int8', 'int4']);
-      for (const { method, level, distance, bytes: after, outputError } of entries) {
+      for (const { method, setting, distance, bytes: after, outputError } of entries) {
         const ids = tiedTo === undefined ? [tensor] : [tensor, tiedTo];
-        const choices = ids.map((id) => ({ tensor: id, method, level }));
+        const choices = ids.map((id) => ({ tensor: id, method, setting }));
         const { path, layers } = await compressed(source, choices);
         expect(distance / (await measureDistance(path, source, calibration, 1))).toBeCloseTo(1, 3);
         expect(distance).toBeGreaterThan(1e-9);
@@ -259,7 +259,7 @@ describe('asking for embedding or head', () => {
       field: 'head',
     });
     const table = await profile(tied, {
-      compressions: [{ method: 'int8', level: 0 }],
+      compressions: [{ method: 'int8', setting: 0 }],
       blocks: [0],
       precision: 0,
     });

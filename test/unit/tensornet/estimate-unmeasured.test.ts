@@ -16,7 +16,7 @@ const layer = (
     entries:
       distance === undefined
         ? []
-        : [{ method: 'gguf', level: 8, distance, error: 0.1, bytes: 10, standardError: 1 }],
+        : [{ method: 'gguf', setting: 8, distance, error: 0.1, bytes: 10, standardError: 1 }],
   }) as unknown as LayerSensitivity;
 
 it('layers that were not measured get the mean of those of their shape and role', () => {

@@ -26,7 +26,7 @@ let table: SensitivityProfile;
 
 beforeAll(async () => {
   model = await openModelFiles(fixture('mixtral'));
-  const int4 = { method: 'int4', level: 16 } as const;
+  const int4 = { method: 'int4', setting: 16 } as const;
   const settings = { compressions: [int4], roles: [], blocks: [], widths: [0.75, 0.5, 0.25] };
   table = await profileSensitivity(
     {

@@ -97,7 +97,7 @@ async function write(
 }
 
 describe('types of a GGUF file', () => {
-  it("are levels, or llama.cpp's fallback types", () => {
+  it("are settings, or llama.cpp's fallback types", () => {
     const all = ['Q8_0', 'Q6_K', 'Q5_K', 'Q4_K', 'Q4_0', 'IQ4_XS', 'Q3_K', 'Q2_K'];
     expect(listEntries('down')).toEqual(all);
     expect(listEntries('up')).toEqual(['F16']);
@@ -145,9 +145,9 @@ describe('types of a GGUF file', () => {
       const layer = source.sublayer(1).linearLayers.find(({ role }) => role === 'down');
       const products = new MatrixProducts('cpu', run.memoryBytes);
       try {
-        const level = { Q8_0: 8, Q5_1: 7, Q4_K: 12, IQ4_NL: 20, BF16: 30, F16: 1 }[type];
+        const setting = { Q8_0: 8, Q5_1: 7, Q4_K: 12, IQ4_NL: 20, BF16: 30, F16: 1 }[type];
         if (tensor === undefined || layer === undefined) throw new Error('there is no such layer');
-        const { encoding } = await compressMatrix({ products }, layer, { method: 'gguf', level });
+        const { encoding } = await compressMatrix({ products }, layer, { method: 'gguf', setting });
         const { numbers } = await products.read({ kind: 'stored', tensor });
         expect((await reconstruct(products, encoding)).numbers).toEqual(numbers);
       } finally {
@@ -380,7 +380,7 @@ describe('a plan of types', () => {
       field: 'imatrix',
     });
     const tensor = 'model.layers.0.mlp.down_proj.weight';
-    const choices = [{ tensor, method: 'int8', level: 32, variant: 'plain' }];
+    const choices = [{ tensor, method: 'int8', setting: 32, variant: 'plain' }];
     await expect(apply({ compress: choices }, weighed)).rejects.toFailWith({
       code: 'plan-mixes-types',
       field: 'imatrix',

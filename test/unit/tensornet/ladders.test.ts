@@ -7,12 +7,12 @@ import {
   nextToMeasure,
 } from '../../../extension/core/tensornet/sensitivity/ladders';
 
-describe('ladders of levels', () => {
-  it('are levels of one way to compress, by the errors of the outputs', () => {
-    const ranks = [64, 8, 32].map((level) => ({ method: 'lowrank', level }) as const);
-    const int4 = { method: 'int4', level: 32 } as const;
+describe('ladders of settings', () => {
+  it('are settings of one way to compress, by the errors of the outputs', () => {
+    const ranks = [64, 8, 32].map((setting) => ({ method: 'lowrank', setting }) as const);
+    const int4 = { method: 'int4', setting: 32 } as const;
     // Errors of outputs do not show what rounding the inputs does.
-    const int8 = { method: 'int8', level: 0 } as const;
+    const int8 = { method: 'int8', setting: 0 } as const;
     const makeRungs = (errors: readonly number[]) =>
       buildLadders([...ranks, int4, int8], errors).map(({ rungs }) => rungs);
     expect(makeRungs([0.1, 0.5, 0.2, 0.3, 0.3])).toEqual([
@@ -34,7 +34,7 @@ describe('ladders of levels', () => {
       [3, { distance: high }],
     ]);
 
-  it('are exact between measured levels if distances follow a power of the errors', () => {
+  it('are exact between measured settings if distances follow a power of the errors', () => {
     const sizes = fc.array(fc.double({ min: 0.01, max: 1, noNaN: true }), { minLength: 2 });
     fc.assert(
       fc.property(sizes, fc.double({ min: 0.2, max: 2, noNaN: true }), (found, power) => {

@@ -48,9 +48,9 @@ const forms: Form[] = [
   mpo(5, [4, 4, 4]),
   { ...mpo(5, [4, 4, 4]), run: 'contracted' },
   {
-    kind: 'block-quantized',
+    kind: 'group-quantized',
     bits: 4,
-    blockSize: 32,
+    groupSize: 32,
     out: 40,
     in: 64,
     quants: tensor(40, 2, 16),

@@ -24,7 +24,7 @@ beforeAll(async () => {
       settings: {
         compressions: [
           { method: 'lowrank', ratio: 0.5 },
-          { method: 'int4', level: 16 },
+          { method: 'int4', setting: 16 },
         ],
         ...{ metric: 'js', roles: [], blocks: [], precision: 0, seed: 1 },
       },

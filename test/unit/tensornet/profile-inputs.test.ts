@@ -20,7 +20,7 @@ const path = fixture('llama-gqa-untied');
 const text = 'the pear tree against the wall stays flat when every branch is tied early and low ';
 /** Tokens measured: fewer than any layer has outputs. */
 const tokens = 4;
-const compressions = [{ method: 'lowrank', level: tokens }] as const;
+const compressions = [{ method: 'lowrank', setting: tokens }] as const;
 let model: LayeredModel;
 
 function file(name: string, content: string): string {

@@ -7,7 +7,7 @@ import type { TensorData } from '../../../extension/core/checkpoints/lazy-tensor
 import { emitEncoding } from '../../../extension/core/models/encodings/emit-encoding';
 import { storeEncodings } from '../../../extension/core/models/encodings/store-encodings';
 import type {
-  BlockQuantizedEncoding,
+  GroupQuantizedEncoding,
   MatrixEncoding,
 } from '../../../extension/core/models/matrix-encoding';
 import { DataType, GraphBuilder } from '../../../extension/core/onnx/graph-builder';
@@ -15,7 +15,7 @@ import { createSession } from '../../../extension/core/runtime/session';
 import { floatOutput, floatTensor } from '../../../extension/core/runtime/tensors';
 import { MatrixProducts } from '../../../extension/core/linear-algebra/matrix-products';
 import type { Rows } from '../../../extension/core/linear-algebra/matrix-source';
-import { roundToNearest } from '../../../extension/core/tensornet/quantize/block-quantized';
+import { roundToNearest } from '../../../extension/core/tensornet/quantize/group-quantized';
 import {
   quantizePerOutput,
   quantizeSmoothed,
@@ -50,15 +50,15 @@ describe('rounding to nearest in blocks', () => {
         fc.constantFrom(4 as const, 8 as const),
         fc.constantFrom(16, 32, 64),
         fc.boolean(),
-        async (matrix, bits, blockSize, isAsymmetric) => {
-          const grid = { bits, blockSize, isAsymmetric, searches: false };
+        async (matrix, bits, groupSize, isAsymmetric) => {
+          const grid = { bits, groupSize, isAsymmetric, searches: false };
           const form = roundToNearest(matrix, grid, 'qdq');
           const scales = dataToFloats(form.scales);
           const { numbers } = await dequantized(form);
-          const blocks = Math.ceil(matrix.length / blockSize);
+          const blocks = Math.ceil(matrix.length / groupSize);
           numbers.forEach((x, i) => {
             const [row, column] = [Math.floor(i / matrix.length), i % matrix.length];
-            const scale = scales[row * blocks + Math.floor(column / blockSize)] ?? 0;
+            const scale = scales[row * blocks + Math.floor(column / groupSize)] ?? 0;
             const error = Math.abs(x - (matrix.numbers[i] ?? 0));
             expect(error).toBeLessThanOrEqual((Math.abs(scale) / 2) * (1 + 1e-5));
           });
@@ -71,7 +71,7 @@ describe('rounding to nearest in blocks', () => {
     await fc.assert(
       fc.asyncProperty(matrices, fc.boolean(), async (matrix, isAsymmetric) => {
         const error = async (searches: boolean): Promise<number> => {
-          const grid = { bits: 4, blockSize: 32, isAsymmetric, searches } as const;
+          const grid = { bits: 4, groupSize: 32, isAsymmetric, searches } as const;
           const { numbers } = await dequantized(roundToNearest(matrix, grid, 'qdq'));
           return Math.hypot(...numbers.map((x, i) => x - (matrix.numbers[i] ?? 0)));
         };
@@ -82,7 +82,7 @@ describe('rounding to nearest in blocks', () => {
 
   it('lays numbers out as MatMulNBits reads them: the first in the low half', () => {
     const numbers = Float32Array.from({ length: 20 }, (_, i) => (i < 16 ? i - 8 : 0));
-    const grid = { bits: 4, blockSize: 16, isAsymmetric: true, searches: false } as const;
+    const grid = { bits: 4, groupSize: 16, isAsymmetric: true, searches: false } as const;
     const form = roundToNearest({ count: 1, length: 20, numbers }, grid, 'matmul-nbits');
     expect([...form.quants.bytes]).toEqual([
       ...[0x10, 0x32, 0x54, 0x76, 0x98, 0xba, 0xdc, 0xfe],
@@ -99,7 +99,7 @@ describe('rounding to nearest in blocks', () => {
 
   it('is lossless for 4-bit values', async () => {
     const numbers = Float32Array.from({ length: 32 }, (_, i) => ((i % 15) - 7) / 4);
-    const grid = { bits: 4, blockSize: 32, isAsymmetric: false, searches: true } as const;
+    const grid = { bits: 4, groupSize: 32, isAsymmetric: false, searches: true } as const;
     const form = roundToNearest({ count: 1, length: 32, numbers }, grid, 'qdq');
     expect([...(await dequantized(form)).numbers]).toEqual([...numbers]);
   });
@@ -146,12 +146,12 @@ describe('quantizing with compensation', () => {
         fc.constantFrom(16, 32),
         fc.constantFrom('', '-asymmetric'),
         fc.constantFrom('gptq', 'gptq-ordered'),
-        async (seed, level, zeros, rounding) => {
+        async (seed, setting, zeros, rounding) => {
           const [matrix, inputs] = [randomRows(24, 80, seed), correlatedRows(300, 80, 60, seed)];
           const statistics = computeStatistics(inputs);
           const error = async (variant: string): Promise<number> => {
             const context = { products, statistics };
-            const form = await compressInt4(context, matrix, level, `${variant}${zeros}`);
+            const form = await compressInt4(context, matrix, setting, `${variant}${zeros}`);
             return outputDistance(inputs, matrix, await dequantized(form));
           };
           const compensated = await error(rounding);
@@ -199,7 +199,7 @@ describe('quantized matrices in ONNX Runtime', () => {
     const context = { products, statistics: computeStatistics(randomRows(100, 72, 5)), run };
     const compress = bits === 4 ? compressInt4 : compressInt8;
     const form = await compress(context, matrix, 32, variant);
-    expect((form as BlockQuantizedEncoding<TensorData>).run).toBe(run);
+    expect((form as GroupQuantizedEncoding<TensorData>).run).toBe(run);
     const { numbers } = await dequantized(form);
     const result = await multiplied(form, inputs);
     const norm = Math.hypot(...result);
@@ -247,17 +247,17 @@ async function multiplied(form: MatrixEncoding<TensorData>, inputs: Rows): Promi
 
 describe('group sizes that are offered', () => {
   it('are longer only if that takes fewer bytes', () => {
-    const levels = (input: number): number[] =>
-      compressionMethods.int4.levels({ out: 3, in: input });
-    expect(levels(192)).toEqual([32]);
-    expect(levels(4096)).toEqual([32, 128]);
+    const settings = (input: number): number[] =>
+      compressionMethods.int4.settings({ out: 3, in: input });
+    expect(settings(192)).toEqual([32]);
+    expect(settings(4096)).toEqual([32, 128]);
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 5000 }), (input) => {
-        const bytes = levels(input).map((level) =>
+        const bytes = settings(input).map((setting) =>
           formBytes(
             plannedForm(
               { out: 3, in: input },
-              { method: 'int4', level, variant: 'clip' },
+              { method: 'int4', setting, variant: 'clip' },
               { isCalibrated: false },
             ),
           ),

@@ -74,8 +74,8 @@ describe('ranks of a model', () => {
     const model = await openModel(fixture('llama-gqa-untied'));
     const layers = model.summary.sublayers.flatMap((_, i) => [...model.sublayer(i).linearLayers]);
     const choices = layers.map((layer) => {
-      const level = rankForRatio(layer, 0.5);
-      return { layer, choice: { tensor: layer.id, method: 'lowrank' as const, level } };
+      const setting = rankForRatio(layer, 0.5);
+      return { layer, choice: { tensor: layer.id, method: 'lowrank' as const, setting } };
     });
     const executor = new LayeredExecutor(model, 'cpu', 1 << 28);
     try {
@@ -83,9 +83,9 @@ describe('ranks of a model', () => {
       const calibration = new CalibrationPass({ executor, products, inputs });
       const calibrated = await planRanks({ choices, products, calibration }, unattended);
       const plain = await planRanks({ choices, products }, unattended);
-      const spent = (planned: readonly { level: number }[]): number =>
+      const spent = (planned: readonly { setting: number }[]): number =>
         planned.reduce(
-          (sum, { level }, i) => sum + level * ((layers[i]?.out ?? 0) + (layers[i]?.in ?? 0)),
+          (sum, { setting }, i) => sum + setting * ((layers[i]?.out ?? 0) + (layers[i]?.in ?? 0)),
           0,
         );
       const budget = spent(choices.map(({ choice }) => choice));

@@ -35,7 +35,7 @@ describe('minimum size of a model', () => {
     );
   });
 
-  it('is as far as the levels that are allowed', () => {
+  it('is as far as the settings that are allowed', () => {
     // 200 bytes, 80 of linear layers: 6 + 6 + 10 + 10 of them can be left.
     expect(smallestRatio(makeTable())).toBe(120 + 32);
     expect(smallestRatio(withSchemes(makeTable(), [{ method: 'int8' }]))).toBe(120 + 40);

@@ -39,8 +39,8 @@ describe('the sensitivity profile', () => {
         settings: {
           compressions: [
             { method: 'lowrank', ratio: 0.5 },
-            { method: 'lowrank', level: 1 },
-            { method: 'int4', level: 16 },
+            { method: 'lowrank', setting: 1 },
+            { method: 'int4', setting: 16 },
           ],
           metric: 'js',
           roles: [],
@@ -63,10 +63,10 @@ describe('the sensitivity profile', () => {
     table = await run('whole');
   });
 
-  it('measures every layer by every method and level', () => {
+  it('measures every layer by every method and setting', () => {
     expect(table.layers).toHaveLength(3 * 7);
     for (const { entries, out, in: input } of table.layers) {
-      expect(entries.map(({ method, level }) => `${method}:${level}`)).toEqual([
+      expect(entries.map(({ method, setting }) => `${method}:${setting}`)).toEqual([
         expect.stringMatching(/^lowrank:\d+$/),
         'lowrank:1',
         'int4:16',
@@ -95,7 +95,7 @@ describe('the sensitivity profile', () => {
             model: await openModelFiles(model),
             calibration,
             settings: {
-              compressions: [{ method: 'mpo', level: 1 }],
+              compressions: [{ method: 'mpo', setting: 1 }],
               metric: 'js',
               roles: ['up'],
               blocks: [0],
@@ -144,7 +144,7 @@ describe('the sensitivity profile', () => {
             out: undefined,
           },
           settings: {
-            compressions: [{ method: 'lowrank', level: 1 }],
+            compressions: [{ method: 'lowrank', setting: 1 }],
             metric: 'norm',
             roles: [],
             blocks: [0],

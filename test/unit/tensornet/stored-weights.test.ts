@@ -78,16 +78,16 @@ describe('weights as they are stored', () => {
           if (seen === undefined) {
             throw new Error(`${layer.id} was not tapped`);
           }
-          const compress = async (level: number, variant: string): Promise<number> => {
-            const compression = { method: 'lowrank', level, variant } as const;
+          const compress = async (setting: number, variant: string): Promise<number> => {
+            const compression = { method: 'lowrank', setting, variant } as const;
             const found = await compressMatrix({ products, statistics: seen }, layer, compression);
             const back = await reconstruct(products, found.encoding);
             expect(back.numbers.every(Number.isFinite)).toBe(true);
             return found.outputError ?? Number.NaN;
           };
-          const [level = 1] = compressionMethods.lowrank.levels(layer).slice(1);
-          expect(await compress(level, 'covariance')).toBeLessThanOrEqual(
-            (await compress(level, 'plain')) + 1e-4,
+          const [setting = 1] = compressionMethods.lowrank.settings(layer).slice(1);
+          expect(await compress(setting, 'covariance')).toBeLessThanOrEqual(
+            (await compress(setting, 'plain')) + 1e-4,
           );
           // 12 tokens have 12 directions at most.
           expect(await compress(12, 'covariance')).toBeLessThan(2e-3);

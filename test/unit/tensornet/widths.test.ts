@@ -38,7 +38,7 @@ let table: SensitivityProfile;
 beforeAll(async () => {
   path = await makeRandomModel({ seed: 7, blocks: 3, inner: 32 });
   model = await openModelFiles(path);
-  const int4 = { method: 'int4', level: 16 } as const;
+  const int4 = { method: 'int4', setting: 16 } as const;
   const settings = { compressions: [int4], roles: [], blocks: [], widths: [0.75, 0.5] };
   table = await profileSensitivity(
     {

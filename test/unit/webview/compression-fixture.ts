@@ -4,7 +4,7 @@ import { makeModel } from './heatmap-fixture';
 
 export const int8 = (distance: number): Entry => ({
   method: 'int8',
-  level: 0,
+  setting: 0,
   distance,
   error: 0.01,
   parameters: 10,
@@ -14,9 +14,9 @@ export const int8 = (distance: number): Entry => ({
   prefillMsPerToken: 0,
 });
 
-export const lowRank = (level: number, bytes: number, distance: number): Entry => ({
+export const lowRank = (setting: number, bytes: number, distance: number): Entry => ({
   method: 'lowrank',
-  level,
+  setting,
   then: 'int4',
   distance,
   error: 0.2,

@@ -45,8 +45,8 @@ function makePlan(changes: Partial<MadePlan['result']> = {}): MadePlan {
     embeddingAndHead: false,
     result: {
       compress: [
-        { tensor: 'layers.0.down.weight', method: 'int8', level: 0 },
-        { tensor: 'layers.0.query.weight', method: 'lowrank', level: 2, then: 'int4' },
+        { tensor: 'layers.0.down.weight', method: 'int8', setting: 0 },
+        { tensor: 'layers.0.query.weight', method: 'lowrank', setting: 2, then: 'int4' },
       ],
       remove: ['block.1.attention'],
       widths: [],
@@ -70,10 +70,10 @@ describe('the cells of the compression panel', () => {
     expect(listShares(table, 'int8')).toEqual([50]);
   });
 
-  it('show the level closest to a share, and mark unmeasured layers', () => {
+  it('show the setting closest to a share, and mark unmeasured layers', () => {
     const at = (share: number) =>
       buildCells(makeTable(), { kind: 'scheme', scheme: 'lowrank+int4', share }).cells.map(
-        ({ status, entry }) => [status, entry?.level],
+        ({ status, entry }) => [status, entry?.setting],
       );
     expect(at(70)).toEqual([
       ['measured', 4],
@@ -128,7 +128,7 @@ describe('the cells of the compression panel', () => {
 
   it('show the encoding of each layer in a plan', () => {
     const { cells } = buildCells(makeTable(), { kind: 'plan', plan: makePlan() });
-    expect(cells.map(({ status, entry }) => [status, entry?.level])).toEqual([
+    expect(cells.map(({ status, entry }) => [status, entry?.setting])).toEqual([
       ['measured', 0],
       ['measured', 2],
       ['kept', undefined],
@@ -186,7 +186,7 @@ describe('the cells of the compression panel', () => {
   });
 
   it('show how a tensor network runs', () => {
-    const entry: Entry = { ...int8(1e-4), method: 'mpo', level: 4, mpoRun: 'contracted' };
+    const entry: Entry = { ...int8(1e-4), method: 'mpo', setting: 4, mpoRun: 'contracted' };
     const table = makeTable({ layers: [makeLayer(0, 'down', [entry])] });
     const [cell] = buildCells(table, { kind: 'scheme', scheme: 'mpo', share: 50 }).cells;
     expect(cell === undefined ? [] : cellFacts(cell, 'js')).toContainEqual({

@@ -37,9 +37,9 @@ it('marks errors in a plan at their position', async () => {
     ['"block.9"', 'unknown-id'],
   ]);
   const tensor = 'model.layers.0.mlp.up_prj.weight';
-  expect(await findProblems(plan({ compress: [{ tensor, method: 'int4', level: 32 }] }))).toEqual([
-    [`"${tensor}"`, expect.stringContaining('up_proj') as string],
-  ]);
+  expect(await findProblems(plan({ compress: [{ tensor, method: 'int4', setting: 32 }] }))).toEqual(
+    [[`"${tensor}"`, expect.stringContaining('up_proj') as string]],
+  );
   const missing = join(folder, 'nothing');
   expect(await findProblems(plan({ model: { path: missing } }))).toEqual([
     [JSON.stringify(missing), expect.stringContaining('There is no such file') as string],

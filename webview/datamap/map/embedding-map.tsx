@@ -4,7 +4,7 @@ import type { AxisRange, ScatterContent } from '../../charts/scatter-chart';
 import { Dropdown } from '../../components/controls';
 import { Section } from '../../components/section';
 import { formatCount, formatDistance } from '../../format';
-import { named } from '../../translate';
+import { joinSentences, named } from '../../translate';
 import type { MapProps } from './grouped-map';
 import { GroupedMap } from './grouped-map';
 import { placeGroups } from './place-groups';
@@ -52,13 +52,13 @@ export function EmbeddingMap(props: EmbeddingMapProps): VNode {
         said={({ index }, group) => named(strings.point(formatCount(index)), group)}
         note={
           <p class="muted" id="map-hint">
-            {[
+            {joinSentences([
               strings.embeddingNote(layer, strings.layoutName[layout]),
               ...(points.length < overview.examples
                 ? [strings.mapSampled(formatCount(points.length), formatCount(overview.examples))]
                 : []),
               strings.mapHint,
-            ].join(' ')}
+            ])}
           </p>
         }
         table={{

@@ -2,6 +2,7 @@ import type { HeatmapState } from '../../../extension/protocol/heatmap';
 import { formatDistance } from '../../format';
 import { strings } from '../strings';
 import type { Curves } from './curves';
+import { joinSentences } from '../../translate';
 
 /** The chart in words, for those who do not see it. */
 export function curveSummary(
@@ -32,5 +33,5 @@ export function curveSummary(
     sentences.push(strings.curveSummaryPerplexity(formatDistance(from.y), formatDistance(to.y)));
   }
   if (selectedRounds !== undefined) sentences.push(strings.curveSummarySelection(selectedRounds));
-  return sentences.join(' ');
+  return joinSentences(sentences);
 }

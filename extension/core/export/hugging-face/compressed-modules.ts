@@ -99,12 +99,12 @@ class Mpo(Compressed):
         return y.reshape(*x.shape[:-1], self.out_features)
 
 
-class BlockQuantized(Compressed):
+class GroupQuantized(Compressed):
     """(number - zero) · scale, with a scale and a zero for each block of inputs."""
 
     def __init__(self, spec, out_features, in_features, bias):
         super().__init__(spec, out_features, in_features, bias)
-        bits, size = spec["bits"], spec["blockSize"]
+        bits, size = spec["bits"], spec["groupSize"]
         blocks = -(-in_features // size)
         self.numbers("quants", (out_features, blocks, size * bits // 8), torch.uint8)
         self.numbers("scales", (out_features, blocks), torch.float32)
@@ -142,7 +142,7 @@ class Int8(Compressed):
         return matrix * self.input_scale if self.spec["inputScale"] else matrix
 
 
-FORMS = {"low-rank": LowRank, "mpo": Mpo, "block-quantized": BlockQuantized, "int8": Int8}
+FORMS = {"low-rank": LowRank, "mpo": Mpo, "group-quantized": GroupQuantized, "int8": Int8}
 
 
 def put_forms(layer, forms):

@@ -5,7 +5,7 @@ import { rewriteConfig } from './pruned-config';
 import type { CheckpointSource } from './checkpoint-source';
 import { say } from '../../message';
 
-/** Loaders round sizes of feed-forwards up to a multiple of this. */
+/** Loaders round sizes of MLPs up to a multiple of this. */
 const sizeStep = 256;
 
 /**

@@ -17,7 +17,7 @@ const embeddingAndHeadModules = `class Rows:
         return rows if self.scale is None else rows * torch.tensor(self.scale).to(rows)
 
 
-class BlockQuantizedRows(Rows, BlockQuantized):
+class GroupQuantizedRows(Rows, GroupQuantized):
     pass
 
 
@@ -25,7 +25,7 @@ class Int8Rows(Rows, Int8):
     pass
 
 
-ROWS = {"block-quantized": BlockQuantizedRows, "int8": Int8Rows}
+ROWS = {"group-quantized": GroupQuantizedRows, "int8": Int8Rows}
 
 
 class TiedHead(nn.Module):

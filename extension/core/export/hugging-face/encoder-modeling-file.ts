@@ -58,7 +58,7 @@ export function encoderModelingFile(
     }),
   );
   return `# Written by Espalier, which has removed sublayers of this model or compressed matrices. SPDX-License-Identifier: MIT
-"""${modelType} without the attention and feed-forward sublayers that \`espalier.removed\` of config.json lists,
+"""${modelType} without the attention and MLP sublayers that \`espalier.removed\` of config.json lists,
 and with the linear layers that \`espalier.compressed\` lists in other forms than dense."""
 
 import torch

@@ -45,7 +45,7 @@ const patchModules = `class GraphModule(nn.Module):
 
 
 class Patch(nn.Module):
-    """U·G(D·x), which stands in for a feed-forward. With a layer given, x is that layer's input, else the module's own."""
+    """U·G(D·x), which stands in for an MLP. With a layer given, x is that layer's input, else the module's own."""
 
     def __init__(self, spec, config, layer=None):
         super().__init__()
@@ -72,7 +72,7 @@ class AttentionPatch(Patch):
     def forward(self, hidden_states, *args, **kwargs):
         return super().forward(hidden_states), None`;
 
-/** Classes for layers in which attention and feed-forward add themselves to the stream. */
+/** Classes for layers in which attention and MLP add themselves to the stream. */
 const addingModules = `class AddingAttentionPatch(Patch):
     """x + U·G(D·x), which stands in for attention with its sum and norm."""
 
@@ -81,7 +81,7 @@ const addingModules = `class AddingAttentionPatch(Patch):
 
 
 class AddingPatch(Patch):
-    """The same in the place of a feed-forward."""
+    """The same in the place of an MLP."""
 
     def forward(self, hidden_states, input_tensor):
         return input_tensor + super().forward(input_tensor)

@@ -14,7 +14,7 @@ const fromHub = (
   modules: { layers: '', attention: {}, feedforward: {} },
 });
 
-/** Jina's BERT of its embeddings v2 (arXiv 2310.19923): ALiBi to both sides, and gated feed-forwards. */
+/** Jina's BERT of its embeddings v2 (arXiv 2310.19923): ALiBi to both sides, and gated MLPs. */
 const jinaBert: EncoderArchitecture = {
   ...fromHub('JinaBERT'),
   modelType: 'bert',

@@ -74,7 +74,7 @@ function dinov2Like(named: Named, registers?: string): EncoderArchitecture {
   };
 }
 
-/** Inner width: a gated feed-forward has two thirds of it, in multiples of 8. */
+/** Inner width: a gated MLP has two thirds of it, in multiples of 8. */
 function dinov2Inner({
   hidden_size: hidden,
   mlp_ratio: ratio = 4,

@@ -4,7 +4,7 @@ import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
 import type { ErrorPlace } from '../../user-error';
 import type {
-  BlockQuantizedEncoding,
+  GroupQuantizedEncoding,
   LinearLayer,
   MatrixEncoding,
   MpoEncoding,
@@ -65,7 +65,7 @@ function checkTensors(form: MatrixEncoding, id: ErrorPlace): void {
     case 'mpo':
       checkCores(form, id);
       break;
-    case 'block-quantized':
+    case 'group-quantized':
       checkBlocks(form, id);
       break;
     case 'int8':
@@ -96,17 +96,17 @@ function checkCores({ sites, bonds, cores, inputScale }: MpoEncoding, id: ErrorP
   }
 }
 
-function checkBlocks(form: BlockQuantizedEncoding, id: ErrorPlace): void {
-  const { bits, blockSize, out, quants, scales, zeros } = form;
-  if (blockSize < smallestBlock || !Number.isInteger(Math.log2(blockSize))) {
+function checkBlocks(form: GroupQuantizedEncoding, id: ErrorPlace): void {
+  const { bits, groupSize, out, quants, scales, zeros } = form;
+  if (groupSize < smallestBlock || !Number.isInteger(Math.log2(groupSize))) {
     throw new UserError(
       'block-size-invalid',
-      say`The group size ${blockSize} is not a power of two that is at least ${smallestBlock}.`,
+      say`The group size ${groupSize} is not a power of two that is at least ${smallestBlock}.`,
       { ...id, remedy: say`Compress the layer again.` },
     );
   }
-  const blocks = Math.ceil(form.in / blockSize);
-  expect(quants, ['U8'], [out, blocks, (blockSize * bits) / 8]);
+  const blocks = Math.ceil(form.in / groupSize);
+  expect(quants, ['U8'], [out, blocks, (groupSize * bits) / 8]);
   expect(scales, floatDTypes, [out, blocks]);
   if (zeros !== undefined) {
     expect(zeros, ['U8'], [out, Math.ceil((blocks * bits) / 8)]);

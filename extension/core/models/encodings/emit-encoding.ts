@@ -2,7 +2,7 @@ import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { MatrixEncoding, Int8Encoding } from '../matrix-encoding';
 import { emitWeight, emitRows, emitStored } from '../parts/weight';
 import { emitMpo } from './emit-mpo';
-import { emitBlockQuantized, emitInt8, emitScaledBlocks } from './emit-quantized';
+import { emitGroupQuantized, emitInt8, emitScaledBlocks } from './emit-quantized';
 import { DataType } from '../../onnx/graph-builder';
 import { encodingSizes } from './encoding-facts';
 
@@ -22,8 +22,8 @@ export function emitEncoding(
       return emitEncoding(graph, form.left, emitEncoding(graph, form.right, rows), bias);
     case 'mpo':
       return withBias(emitMpo(graph, form, rows));
-    case 'block-quantized':
-      return withBias(emitBlockQuantized(graph, form, rows));
+    case 'group-quantized':
+      return withBias(emitGroupQuantized(graph, form, rows));
     case 'int8':
       return withBias(emitInt8(graph, form, rows));
   }
@@ -48,7 +48,7 @@ function emitFlatRows(graph: GraphBuilder, form: MatrixEncoding, ids: Value): Va
   switch (form.kind) {
     case 'dense':
       return emitRows(graph, form.weight, ids);
-    case 'block-quantized':
+    case 'group-quantized':
       return emitScaledBlocks(graph, form, (stored) => graph.op('Gather', [stored, ids]));
     case 'int8':
       return emitColumns(graph, form, ids);

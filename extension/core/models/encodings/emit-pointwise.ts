@@ -65,7 +65,7 @@ function ones(count: number): number[] {
 }
 
 /** Encodings that become a single float matrix when a session is created. */
-type MatrixLike = Extract<MatrixEncoding, { kind: 'dense' | 'mpo' | 'block-quantized' | 'int8' }>;
+type MatrixLike = Extract<MatrixEncoding, { kind: 'dense' | 'mpo' | 'group-quantized' | 'int8' }>;
 
 function isMatrix(form: MatrixEncoding): form is MatrixLike {
   switch (form.kind) {
@@ -75,7 +75,7 @@ function isMatrix(form: MatrixEncoding): form is MatrixLike {
       return false;
     case 'mpo':
       return form.run === 'contracted';
-    case 'block-quantized':
+    case 'group-quantized':
       return form.run !== 'matmul-nbits';
     case 'int8':
       return form.run === 'basic';
@@ -90,7 +90,7 @@ function emitMatrix(graph: GraphBuilder, form: MatrixLike): Value {
       return emitWeight(graph, form.weight);
     case 'mpo':
       return emitContracted(graph, form);
-    case 'block-quantized':
+    case 'group-quantized':
       return form.run === 'qdq'
         ? transposed(emitDequantizedBlocks(graph, form))
         : emitScaledBlocks(graph, form);

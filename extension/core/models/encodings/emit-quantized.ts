@@ -1,7 +1,7 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { DataType } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import type { BlockQuantizedEncoding, Int8Encoding } from '../matrix-encoding';
+import type { GroupQuantizedEncoding, Int8Encoding } from '../matrix-encoding';
 import { emitStored, emitWeight } from '../parts/weight';
 import { encodingSizes } from './encoding-facts';
 
@@ -17,9 +17,9 @@ const smallestStep = 1e-30;
 const blockwiseOpset = 21;
 
 /** Emits x·Wᵀ, [rows, out], of `rows` x [rows, in]. */
-export function emitBlockQuantized(
+export function emitGroupQuantized(
   graph: GraphBuilder,
-  form: BlockQuantizedEncoding,
+  form: GroupQuantizedEncoding,
   rows: Value,
 ): Value {
   if (form.run === 'qdq') {
@@ -28,7 +28,7 @@ export function emitBlockQuantized(
   if (form.run === 'basic') {
     return graph.op('Gemm', [rows, emitScaledBlocks(graph, form)], { transB: 1 });
   }
-  const { quants, scales, zeros, bits, blockSize } = form;
+  const { quants, scales, zeros, bits, groupSize } = form;
   const inputs = [
     rows,
     emitStored(graph, quants),
@@ -39,7 +39,7 @@ export function emitBlockQuantized(
     K: form.in,
     N: form.out,
     bits,
-    block_size: blockSize,
+    block_size: groupSize,
     accuracy_level: int8Accumulation,
   });
 }
@@ -49,20 +49,20 @@ export function emitBlockQuantized(
  * MatMulNBits if possible. Everything before DequantizeLinear is constant-folded when the session
  * is created.
  */
-export function emitDequantizedBlocks(graph: GraphBuilder, form: BlockQuantizedEncoding): Value {
+export function emitDequantizedBlocks(graph: GraphBuilder, form: GroupQuantizedEncoding): Value {
   graph.requireOpset(blockwiseOpset);
-  const { quants, scales, bits, blockSize, out } = form;
-  const blocks = Math.ceil(form.in / blockSize);
+  const { quants, scales, bits, groupSize, out } = form;
+  const blocks = Math.ceil(form.in / groupSize);
   const whole = graph.op(
     'DequantizeLinear',
     [
-      emitTurned(graph, emitBytes(graph, quants, bits, [out, blocks * blockSize]), bits),
+      emitTurned(graph, emitBytes(graph, quants, bits, [out, blocks * groupSize]), bits),
       graph.op('Transpose', [emitWeight(graph, scales)], { perm: [1, 0] }),
       emitTurned(graph, emitZeros(graph, form, blocks), bits),
     ],
-    { axis: 0, block_size: blockSize },
+    { axis: 0, block_size: groupSize },
   );
-  return blocks * blockSize === form.in
+  return blocks * groupSize === form.in
     ? whole
     : graph.op('Slice', [whole, graph.ints([0]), graph.ints([form.in]), graph.ints([0])]);
 }
@@ -70,7 +70,7 @@ export function emitDequantizedBlocks(graph: GraphBuilder, form: BlockQuantizedE
 /** uint8 [out, blocks] */
 function emitZeros(
   graph: GraphBuilder,
-  { zeros, bits, out }: BlockQuantizedEncoding,
+  { zeros, bits, out }: GroupQuantizedEncoding,
   blocks: number,
 ): Value {
   if (zeros === undefined) {
@@ -191,11 +191,11 @@ export function emitDequantizedOutputs(
  */
 export function emitScaledBlocks(
   graph: GraphBuilder,
-  form: BlockQuantizedEncoding,
+  form: GroupQuantizedEncoding,
   pick: (stored: Value) => Value = (stored) => stored,
 ): Value {
-  const { quants, scales, zeros, bits, blockSize } = form;
-  const blocks = Math.ceil(form.in / blockSize);
+  const { quants, scales, zeros, bits, groupSize } = form;
+  const blocks = Math.ceil(form.in / groupSize);
   const reshaped = (x: Value, shape: readonly number[]): Value =>
     graph.op('Reshape', [x, graph.ints(shape)]);
   const cut = (x: Value, size: number): Value =>
@@ -211,11 +211,11 @@ export function emitScaledBlocks(
       ? graph.scalar(2 ** (bits - 1))
       : reshaped(cut(unpacked(zeros, [-1, stored]), blocks), [-1, blocks, 1]);
   const scaled = graph.op('Mul', [
-    graph.op('Sub', [unpacked(quants, [-1, blocks, blockSize]), zero]),
+    graph.op('Sub', [unpacked(quants, [-1, blocks, groupSize]), zero]),
     reshaped(pick(emitWeight(graph, scales)), [-1, blocks, 1]),
   ]);
-  const whole = reshaped(scaled, [-1, blocks * blockSize]);
-  return blocks * blockSize === form.in ? whole : cut(whole, form.in);
+  const whole = reshaped(scaled, [-1, blocks * groupSize]);
+  return blocks * groupSize === form.in ? whole : cut(whole, form.in);
 }
 
 /** Bytes [bytes, 1] as the numbers in them, float32 [bytes, numbers of one], the low four bits of a byte first. */

@@ -28,7 +28,7 @@ export function mapTensors<T, U>(
         ...(inputScale === undefined ? {} : { inputScale: map(inputScale, 'input_scale') }),
       };
     }
-    case 'block-quantized': {
+    case 'group-quantized': {
       const { zeros, ...rest } = form;
       return {
         ...rest,
@@ -70,7 +70,7 @@ export function encodingSizes(form: MatrixEncoding<Shaped>): {
       return { out: encodingSizes(form.left).out, in: encodingSizes(form.right).in };
     case 'mpo':
       return { out: elementCount(form.sites.out), in: elementCount(form.sites.in) };
-    case 'block-quantized':
+    case 'group-quantized':
       return { out: form.out, in: form.in };
     case 'int8': {
       const [input = 0, out = 0] = form.quants.shape;
@@ -87,7 +87,7 @@ export function encodingWeights<T extends Shaped>(form: MatrixEncoding<T>): Map<
   switch (form.kind) {
     case 'low-rank':
       return new Map([...encodingWeights(form.left), ...encodingWeights(form.right)]);
-    case 'block-quantized':
+    case 'group-quantized':
     case 'int8': {
       const { out, in: input } = encodingSizes(form);
       return new Map(
@@ -112,7 +112,7 @@ export function encodingWeights<T extends Shaped>(form: MatrixEncoding<T>): Map<
 export function needsRepacking(form: MatrixEncoding<unknown>): boolean {
   return form.kind === 'low-rank'
     ? needsRepacking(form.left) || needsRepacking(form.right)
-    : form.kind === 'block-quantized' || (form.kind === 'int8' && form.run !== 'symmetric');
+    : form.kind === 'group-quantized' || (form.kind === 'int8' && form.run !== 'symmetric');
 }
 
 /** Number of weights. */
@@ -132,7 +132,7 @@ export const eightBitError = 1e-2;
 export function roundsInputs(form: MatrixEncoding<unknown>): boolean {
   return form.kind === 'low-rank'
     ? roundsInputs(form.left) || roundsInputs(form.right)
-    : form.kind === 'int8' || form.kind === 'block-quantized';
+    : form.kind === 'int8' || form.kind === 'group-quantized';
 }
 
 /** Multiply-adds for one row, each counted as two. */
@@ -168,7 +168,7 @@ export function encodingMemory(form: MatrixEncoding<Pick<LazyTensor, 'shape' | '
       const numbers = form.run === 'contracted' ? out * input : encodingParameters(form);
       return numbers * Float32Array.BYTES_PER_ELEMENT;
     }
-    case 'block-quantized':
+    case 'group-quantized':
     case 'int8':
       return encodingTensors(form).reduce((sum, { length }) => sum + length, 0);
   }

@@ -7,11 +7,11 @@ const smallestBlock = 16;
 
 const size = v.pipe(v.number(), v.integer(), v.minValue(1));
 const sizes = v.pipe(v.array(size), v.minLength(1), v.maxLength(maxSites));
-const blockSize = v.pipe(
+const groupSize = v.pipe(
   size,
   v.check(
     (value) => value >= smallestBlock && Number.isInteger(Math.log2(value)),
-    'A block has 16, 32, 64 or another power of 2 of inputs',
+    'A group has 16, 32, 64 or another power of 2 of inputs',
   ),
 );
 
@@ -19,9 +19,9 @@ const blockSize = v.pipe(
 const plainSpecs = [
   v.strictObject({ kind: v.literal('dense') }),
   v.strictObject({
-    kind: v.literal('block-quantized'),
+    kind: v.literal('group-quantized'),
     bits: v.picklist([4, 8]),
-    blockSize,
+    groupSize,
     /** True if blocks have zero points. */
     zeros: v.boolean(),
     run: v.picklist(['matmul-nbits', 'qdq', 'basic']),
@@ -106,9 +106,9 @@ function describePlain(form: PlainForm): PlainSpec {
       return { kind: form.kind };
     case 'int8':
       return { kind: form.kind, inputScale: form.inputScale !== undefined };
-    case 'block-quantized': {
-      const { kind, bits, blockSize: block, zeros, run } = form;
-      return { kind, bits, blockSize: block, zeros: zeros !== undefined, run };
+    case 'group-quantized': {
+      const { kind, bits, groupSize: block, zeros, run } = form;
+      return { kind, bits, groupSize: block, zeros: zeros !== undefined, run };
     }
   }
 }

@@ -62,7 +62,7 @@ function formAt(
         ...(inputScale ? { inputScale: find(`${name}.input_scale`) } : {}),
       };
     }
-    case 'block-quantized': {
+    case 'group-quantized': {
       const { zeros, ...rest } = spec;
       return {
         ...rest,

@@ -18,7 +18,7 @@ import {
 } from './shared-parts';
 import { parallelBranch } from '../modules/wiring-names';
 
-/** Feed-forwards are rounded up to a multiple of this. */
+/** MLPs are rounded up to a multiple of this. */
 const sizeStep = 256;
 
 interface BlockConfig {
@@ -26,7 +26,7 @@ interface BlockConfig {
   readonly ffn?: { readonly no_op?: boolean; readonly ffn_mult?: number | null };
 }
 
-/** DeciLM (Puzzle, arXiv 2411.19146): a Llama whose blocks may lack attention or feed-forward. */
+/** DeciLM (Puzzle, arXiv 2411.19146): a Llama whose blocks may lack attention or MLP. */
 export const nemotronNas: Architecture = {
   ...base,
   modelType: 'nemotron-nas',
@@ -79,7 +79,7 @@ export const qwen2 = {
   slidingWindow: windowedLayers,
 } satisfies Architecture;
 
-/** Families in the manner of Llama (arXiv 2302.13971): attention, then a feed-forward, rotary positions. */
+/** Families in the manner of Llama (arXiv 2302.13971): attention, then an MLP, rotary positions. */
 export const llamaLikeFamilies: readonly Architecture[] = [
   { ...base, modelType: 'llama', biases: configuredBiases },
   derive(base, 'mistral', {

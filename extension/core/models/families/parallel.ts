@@ -47,7 +47,7 @@ const gptjLike = {
   interleavedRotary: true,
 } as const;
 
-/** Families in which attention and feed-forward read the same norm of the block's input. */
+/** Families in which attention and MLP read the same norm of the block's input. */
 export const gptjFamilies: readonly Architecture[] = [
   derive({ ...base, ...gptjLike }, named('gptj', 'GPTJ'), {
     attention: {
@@ -167,7 +167,7 @@ function cohereForm(config: ModelConfig): Partial<Architecture> {
     : {};
 }
 
-/** Families in which attention and feed-forward of a block can read the same input, side by side. */
+/** Families in which attention and MLP of a block can read the same input, side by side. */
 export const parallelFamilies: readonly Architecture[] = [
   derive(neox, named('gpt_neox', 'GPTNeoX'), {
     names: neoxNames,

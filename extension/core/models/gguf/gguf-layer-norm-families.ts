@@ -44,7 +44,7 @@ const describeMpt = (source: GgufSource): Readonly<Record<string, unknown>> => {
   };
 };
 
-/** Families with layer norms, or with feed-forwards that nothing gates, by `general.architecture`. */
+/** Families with layer norms, or with MLPs that nothing gates, by `general.architecture`. */
 export const layerNormFamilies: Readonly<Record<string, GgufFamily>> = {
   gpt2: { modelType: 'gpt2', ...gelu, demands: () => plainScores },
   gptneox: {

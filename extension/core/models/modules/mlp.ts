@@ -109,7 +109,7 @@ export const mapMlp = (
   map: (linear: Linear) => Linear,
 ): Pick<FeedforwardWeights, 'gateUp' | 'down'> => ({ gateUp: gateUp.map(map), down: map(down) });
 
-/** Emits the whole feed-forward of rows x [rows, hiddenSize], without its outer norms. */
+/** Emits the whole MLP of rows x [rows, hiddenSize], without its outer norms. */
 export function emitDown(
   graph: GraphBuilder,
   shape: FeedforwardShape,

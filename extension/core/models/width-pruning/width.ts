@@ -6,7 +6,7 @@ import type { WidthTensor } from './weight-cuts';
 
 /** Channels or head groups of a sublayer that can be removed, numbered from 0. */
 export interface Width {
-  /** Channels of a feed-forward, or key/value heads of an attention, each with its query heads. */
+  /** Channels of an MLP, or key/value heads of an attention, each with its query heads. */
   readonly of: 'channels' | 'groups';
   readonly count: number;
   /**

@@ -329,7 +329,7 @@ async function costsFor(
 
 /** Message about a layer. */
 function describe(
-  { tensor, method, level, variant = '', then }: CompressionChoice,
+  { tensor, method, setting, variant = '', then }: CompressionChoice,
   { error, outputError }: CompressedMatrix,
   form: MatrixEncoding<TensorData>,
   mpoRun: MpoRunChoice | undefined,
@@ -337,7 +337,7 @@ function describe(
   return {
     tensor,
     method,
-    level,
+    setting,
     variant,
     ...(then === undefined ? {} : { then }),
     parameters: encodingParameters(form),

@@ -18,7 +18,7 @@ export interface LayerRecord {
   /** Id of the layer. */
   readonly tensor: string;
   readonly method: string;
-  readonly level: number;
+  readonly setting: number;
   readonly variant: string;
   readonly then?: string | undefined;
   /** Id of the tied embedding, if a head shares it and needs no bytes of its own. */
@@ -42,7 +42,7 @@ export interface CompressedLayer {
 const entrySchema = v.object({
   tensor: v.string(),
   method: v.string(),
-  level: v.number(),
+  setting: v.number(),
   variant: v.string(),
   then: v.optional(v.string()),
   parameters: v.number(),

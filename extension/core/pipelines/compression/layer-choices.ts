@@ -89,8 +89,8 @@ export function chooseForAll(
       unfit.push(layer);
     }
     if (then !== undefined) {
-      const { defaultLevel } = compressionMethods[then];
-      choices.push({ tensor: layer.id, method: then, level: defaultLevel(layer) });
+      const { defaultSetting } = compressionMethods[then];
+      choices.push({ tensor: layer.id, method: then, setting: defaultSetting(layer) });
     }
   }
   choices.push(...chooseEmbeddingAndHead(model, request, selection.embeddingAndHead ?? []));
@@ -152,19 +152,19 @@ function isSelected(
   );
 }
 
-/** Request with its own level for the layer. The `then` of mpo only concerns other layers. */
+/** Request with its own setting for the layer. The `then` of mpo only concerns other layers. */
 function compressionFor(layer: MatrixSizes, request: CompressionRequest): Compression {
   const { method, variant, then, sites } = request;
-  const { levelForRatio, defaultLevel } = compressionMethods[method];
-  const level =
-    'level' in request && request.level !== undefined
-      ? request.level
+  const { settingForRatio, defaultSetting } = compressionMethods[method];
+  const setting =
+    'setting' in request && request.setting !== undefined
+      ? request.setting
       : 'ratio' in request && request.ratio !== undefined
-        ? levelForRatio?.(layer, request.ratio, request)
+        ? settingForRatio?.(layer, request.ratio, request)
         : undefined;
   return {
     method,
-    level: level ?? defaultLevel(layer),
+    setting: setting ?? defaultSetting(layer),
     ...(variant === undefined ? {} : { variant }),
     ...(then === undefined || method !== 'lowrank' ? {} : { then }),
     ...(sites === undefined ? {} : { sites }),
@@ -172,10 +172,10 @@ function compressionFor(layer: MatrixSizes, request: CompressionRequest): Compre
 }
 
 /** True if the encoding has fewer weights than the matrix; quantization always saves bytes. */
-function pays({ out, in: input }: LinearLayer, { method, level, sites }: Compression): boolean {
+function pays({ out, in: input }: LinearLayer, { method, setting, sites }: Compression): boolean {
   const counts: Readonly<Record<Compression['method'], () => number>> = {
-    lowrank: () => level * (out + input),
-    mpo: () => countParameters(chooseSites(out, input, sites), level),
+    lowrank: () => setting * (out + input),
+    mpo: () => countParameters(chooseSites(out, input, sites), setting),
     int8: () => 0,
     int4: () => 0,
     gguf: () => 0,

@@ -30,10 +30,10 @@ export function planReport(plan: Plan, file: string): Report {
       ...listed(
         'Compressed',
         [{ title: 'layer' }, { title: 'method' }, { title: 'setting', isNumeric: true }],
-        compress.map(({ tensor, method, variant, then, level }) => [
+        compress.map(({ tensor, method, variant, then, setting }) => [
           tensor,
           [method, variant, then].filter(Boolean).join(' '),
-          String(level),
+          String(setting),
         ]),
       ),
       ...listed(

@@ -73,7 +73,7 @@ export function importanceHeatmap({ candidates, rounds, model }: LayerProfile): 
   const lines = new Map<string, Map<number, HeatmapCell>>();
   for (const { sublayer, distance } of candidates) {
     const [, block = '0', ...names] = sublayer.split('.');
-    const name = names.join(' ').replace('feedforward', 'feed-forward') || 'block';
+    const name = names.join(' ').replace('feedforward', 'MLP') || 'block';
     const cells = lines.get(name) ?? new Map<number, HeatmapCell>();
     cells.set(Number(block), { value: distance, text: order.get(sublayer) ?? '' });
     lines.set(name, cells);

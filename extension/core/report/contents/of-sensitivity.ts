@@ -6,7 +6,7 @@ import {
   formatError,
   formatPercent,
 } from '../../format';
-import { levelType } from '../../tensornet/compression-choice';
+import { settingType } from '../../tensornet/compression-choice';
 import type { MethodName } from '../../tensornet/compression-choice';
 import { summarizeFindings, nearestToHalf } from '../../tensornet/sensitivity/findings';
 import type {
@@ -30,7 +30,7 @@ export function sensitivityReport(profile: SensitivityProfile): Report {
       { name: 'Measured', value: `${formatDuration(seconds)} on ${device}` },
     ],
     sections: [
-      levelsSection(profile),
+      settingsSection(profile),
       ...summarizeFindings(profile).map(({ method }) => ({
         title: `Layers compressed by ${method}`,
         figure: sensitivityHeatmap(profile, method),
@@ -40,7 +40,7 @@ export function sensitivityReport(profile: SensitivityProfile): Report {
   };
 }
 
-/** Heatmap of mean distances of a method by block and role, at the level that leaves about half of a layer's bytes. */
+/** Heatmap of mean distances of a method by block and role, at the setting that leaves about half of a layer's bytes. */
 export function sensitivityHeatmap(
   { layers, original }: Pick<SensitivityProfile, 'layers' | 'original'>,
   method: MethodName,
@@ -70,28 +70,33 @@ export function sensitivityHeatmap(
   };
 }
 
-/** Name of each method's setting at a level. */
-const settings: Readonly<Record<MethodName, (level: number) => string>> = {
-  mpo: (level) => `bond dimension ${level}`,
-  lowrank: (level) => `rank ${level}`,
-  int8: (level) => (level === 0 ? 'per output' : `groups of ${level}`),
-  int4: (level) => `groups of ${level}`,
-  gguf: levelType,
+/** Formats a setting of each method. */
+const formatSetting: Readonly<Record<MethodName, (setting: number) => string>> = {
+  mpo: (setting) => `bond dimension ${setting}`,
+  lowrank: (setting) => `rank ${setting}`,
+  int8: (setting) => (setting === 0 ? 'per output' : `groups of ${setting}`),
+  int4: (setting) => `groups of ${setting}`,
+  gguf: settingType,
 };
 
-/** Section with the bytes and distances of every method at each of its levels. */
-function levelsSection({ layers, original }: SensitivityProfile): Section {
+/** Section with the bytes and distances of every method at each of its settings. */
+function settingsSection({ layers, original }: SensitivityProfile): Section {
   const bytes = layers.reduce((sum, layer) => sum + layer.bytes, 0);
   const schemes = new Map<string, Map<number, SensitivityEntry[]>>();
   for (const { entries } of layers) {
     for (const entry of entries) {
       const scheme = schemeName(entry);
-      const levels = schemes.get(scheme) ?? new Map<number, SensitivityEntry[]>();
-      schemes.set(scheme, levels.set(entry.level, [...(levels.get(entry.level) ?? []), entry]));
+      const settings = schemes.get(scheme) ?? new Map<number, SensitivityEntry[]>();
+      schemes.set(
+        scheme,
+        settings.set(entry.setting, [...(settings.get(entry.setting) ?? []), entry]),
+      );
     }
   }
-  const listed = [...schemes].flatMap(([scheme, levels]) =>
-    [...levels].sort(([a], [b]) => b - a).map(([level, entries]) => ({ scheme, level, entries })),
+  const listed = [...schemes].flatMap(([scheme, settings]) =>
+    [...settings]
+      .sort(([a], [b]) => b - a)
+      .map(([setting, entries]) => ({ scheme, setting, entries })),
   );
   return {
     title: 'Methods and settings',
@@ -102,12 +107,12 @@ function levelsSection({ layers, original }: SensitivityProfile): Section {
         { title: 'setting' },
         ...numbers('layers', 'bytes', 'of all layers', 'mean distance'),
       ],
-      rows: listed.map(({ scheme, level, entries }) => {
+      rows: listed.map(({ scheme, setting, entries }) => {
         const left = entries.reduce((sum, entry) => sum + entry.bytes, 0);
         const distance = entries.reduce((sum, entry) => sum + entry.distance - original, 0);
         return [
           scheme,
-          ...entries.slice(0, 1).map(({ method }) => settings[method](level)),
+          ...entries.slice(0, 1).map(({ method }) => formatSetting[method](setting)),
           String(entries.length),
           formatBytes(left),
           formatPercent(left / bytes),

@@ -4,7 +4,7 @@ import { parseRanges } from '../../models/width-pruning/number-ranges';
 import type { ModelSummary, SublayerSummary } from '../../models/model-summary';
 import type { PlannedWidthPruning } from '../../models/width-pruning/width';
 import { UserError } from '../../user-error';
-import { levelType } from '../compression-choice';
+import { settingType } from '../compression-choice';
 import type { CompressionChoice } from '../compression-choice';
 import { resolveVariant, byImportance } from '../compression-methods';
 import { withFileSizes, findGgufFacts } from '../sensitivity/gguf-facts';
@@ -290,8 +290,8 @@ function tensorTypes(
   { tensors }: GgufFacts,
 ): Record<string, WritableType> {
   return Object.fromEntries(
-    choices.flatMap(({ tensor, level }) =>
-      Object.keys(tensors[tensor] ?? {}).map((name) => [name, levelType(level)] as const),
+    choices.flatMap(({ tensor, setting }) =>
+      Object.keys(tensors[tensor] ?? {}).map((name) => [name, settingType(setting)] as const),
     ),
   );
 }
@@ -331,14 +331,14 @@ function tensorIds(matrix: LayerSensitivity | EmbeddingOrHeadSensitivity): strin
 
 function entryCompression({
   method,
-  level,
+  setting,
   variant,
   then,
   sites,
 }: SensitivityEntry): Omit<CompressionChoice, 'tensor'> {
   return {
     method,
-    level,
+    setting,
     ...(variant === undefined ? {} : { variant }),
     ...(then === undefined ? {} : { then }),
     ...(sites === undefined ? {} : { sites }),

@@ -55,8 +55,8 @@ export function remainingShare(
   if (entry?.type !== undefined) {
     return rowBytes(entry.type, left) / rowBytes(entry.type, matrix.in);
   }
-  const blockSize = entry === undefined || entry.level === 0 ? 1 : entry.level;
-  return Math.ceil(left / blockSize) / Math.ceil(matrix.in / blockSize);
+  const groupSize = entry === undefined || entry.setting === 0 ? 1 : entry.setting;
+  return Math.ceil(left / groupSize) / Math.ceil(matrix.in / groupSize);
 }
 
 /** Options of layers if some experts are removed: none for theirs, all for the others. */

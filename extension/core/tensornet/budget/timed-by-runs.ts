@@ -113,7 +113,7 @@ function runCosts(
     const by =
       saving === undefined
         ? layer[key] - entry[key]
-        : // Levels differ by what their products take.
+        : // Settings differ by what their products take.
           saving * layer[key] + (timingRepresentative(layer.entries, as)?.[key] ?? 0) - entry[key];
     return Math.max(0, layerTime(layer) - by);
   };

@@ -34,8 +34,8 @@ export function encodingWork(form: MatrixEncoding<Shaped>, rows: number): Work[]
       return [matrixWork('dense', 4, form, rows)];
     case 'int8':
       return [matrixWork('int8', 1, form, rows)];
-    case 'block-quantized': {
-      const perWeight = form.bits / 8 + Float32Array.BYTES_PER_ELEMENT / form.blockSize;
+    case 'group-quantized': {
+      const perWeight = form.bits / 8 + Float32Array.BYTES_PER_ELEMENT / form.groupSize;
       return [matrixWork(`blocks-${form.bits}`, perWeight, form, rows)];
     }
   }

@@ -27,7 +27,7 @@ export interface CostSizes {
 const defaultSizes: CostSizes = { widths: [256, 768, 2048], rowCounts: [1, 16, 128] };
 const bonds = [8, 32];
 const sites = 3;
-const blockSize = 32;
+const groupSize = 32;
 /** Bytes of weights read by a timed graph: more than the CPU caches hold, as in a model. */
 const bytesPerGraph = 1 << 26;
 const mostCopies = 16;
@@ -161,16 +161,16 @@ function createForms(
 ): { readonly width: number; readonly form: MatrixEncoding<TensorData> }[] {
   const deviation = 1 / Math.sqrt(width);
   const weight = float32Data([width, width], normals(width * width, deviation, random));
-  const blocks = Math.ceil(width / blockSize);
+  const blocks = Math.ceil(width / groupSize);
   const blockForm = (bits: 4 | 8): MatrixEncoding<TensorData> => ({
-    kind: 'block-quantized',
+    kind: 'group-quantized',
     bits,
-    blockSize,
+    groupSize,
     out: width,
     in: width,
     quants: uint8Data(
-      [width, blocks, (blockSize * bits) / 8],
-      bytes((width * blocks * blockSize * bits) / 8, random),
+      [width, blocks, (groupSize * bits) / 8],
+      bytes((width * blocks * groupSize * bits) / 8, random),
     ),
     scales: float32Data(
       [width, blocks],

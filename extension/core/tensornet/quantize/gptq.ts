@@ -1,11 +1,11 @@
 import type { TensorData } from '../../checkpoints/lazy-tensor';
-import type { BlockQuantizedEncoding } from '../../models/matrix-encoding';
+import type { GroupQuantizedEncoding } from '../../models/matrix-encoding';
 import { roundStep } from '../../linear-algebra/kernels';
 import type { MatrixProducts } from '../../linear-algebra/matrix-products';
 import type { Rows } from '../../linear-algebra/matrix-source';
 import { transpose } from '../tensor-values';
-import { BlockScales, blockForm } from './block-quantized';
-import type { BlockGrid } from './block-quantized';
+import { BlockScales, blockForm } from './group-quantized';
+import type { BlockGrid } from './group-quantized';
 import { choleskyBlocked } from '../../linear-algebra/blocked-cholesky';
 import type { SquareMatrix } from '../../linear-algebra/small-matrix';
 
@@ -136,11 +136,11 @@ export async function quantizeCompensating(
   matrix: Rows,
   grid: BlockGrid,
   factor: HessianFactor,
-  run: BlockQuantizedEncoding['run'],
-): Promise<BlockQuantizedEncoding<TensorData>> {
+  run: GroupQuantizedEncoding['run'],
+): Promise<GroupQuantizedEncoding<TensorData>> {
   const { order, diagonal } = factor;
   const { count: out, length: inputs } = matrix;
-  const { blockSize } = grid;
+  const { groupSize } = grid;
   const blocks = new BlockScales(grid, out, inputs);
   const isOrdered = order.some((input, i) => input !== i);
   // Cost of an input's error after compensation by later inputs.
@@ -156,18 +156,18 @@ export async function quantizeCompensating(
     }
   }
   const numbers = await roundCompensating(products, matrix, factor, {
-    step: isOrdered ? inputsPerStep : blockSize,
+    step: isOrdered ? inputsPerStep : groupSize,
     range: blocks.range,
     scalesOf: (start, end, targets) => {
       if (!isOrdered) {
-        const block = start / blockSize;
+        const block = start / groupSize;
         blocks.fit(block, targets, importance);
         return blocks.of(block);
       }
       const scales = new Float32Array((end - start) * out);
       const zeros = new Float32Array((end - start) * out);
       order.subarray(start, end).forEach((input, i) => {
-        const own = blocks.of(Math.floor(input / blockSize));
+        const own = blocks.of(Math.floor(input / groupSize));
         scales.set(own.scales, i * out);
         zeros.set(own.zeros, i * out);
       });

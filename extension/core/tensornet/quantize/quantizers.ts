@@ -5,7 +5,7 @@ import type { CompressionContext } from '../compression-context';
 import type { MatrixProducts } from '../../linear-algebra/matrix-products';
 import type { Rows } from '../../linear-algebra/matrix-source';
 import type { SquareMatrix } from '../../linear-algebra/small-matrix';
-import { roundToNearest } from './block-quantized';
+import { roundToNearest } from './group-quantized';
 import { quantizeCompensating, factorHessian } from './gptq';
 import type { HessianFactor } from './gptq';
 import { quantizePerOutput, quantizeSmoothed } from './int8';
@@ -25,18 +25,18 @@ export const blockVariants: readonly string[] = roundings.flatMap((rounding) => 
 ]);
 
 /** Group size with little loss, at a cost of half a bit per weight. */
-export const defaultBlockSize = 32;
+export const defaultGroupSize = 32;
 
 /** Group size that saves scales if rows are long enough. */
-const longBlockSize = 128;
+const longGroupSize = 128;
 
 /** Group sizes for 4-bit integers in rows of this length; the longer one only if it takes fewer bytes. */
-export function blockSizesFor({ in: inputs }: { readonly in: number }): number[] {
-  const rowBytes = (blockSize: number): number =>
-    Math.ceil(inputs / blockSize) * (blockSize / 2 + Float32Array.BYTES_PER_ELEMENT);
-  return rowBytes(longBlockSize) < rowBytes(defaultBlockSize)
-    ? [defaultBlockSize, longBlockSize]
-    : [defaultBlockSize];
+export function groupSizesFor({ in: inputs }: { readonly in: number }): number[] {
+  const rowBytes = (groupSize: number): number =>
+    Math.ceil(inputs / groupSize) * (groupSize / 2 + Float32Array.BYTES_PER_ELEMENT);
+  return rowBytes(longGroupSize) < rowBytes(defaultGroupSize)
+    ? [defaultGroupSize, longGroupSize]
+    : [defaultGroupSize];
 }
 
 /** True if blocks have their own zero points. */
@@ -54,17 +54,17 @@ export function compensates(variant: string): boolean {
 }
 
 /**
- * Quantizes to symmetric int8 with a scale per output at level 0, otherwise to 8-bit blocks.
+ * Quantizes to symmetric int8 with a scale per output at setting 0, otherwise to 8-bit blocks.
  * @throws Error if `smooth` has no statistics
  */
 export async function compressInt8(
   context: CompressionContext,
   matrix: Rows,
-  level: number,
+  setting: number,
   variant: string,
 ): Promise<MatrixEncoding<TensorData>> {
-  if (level !== 0) {
-    return quantizeBlocks(context, matrix, 8, level, variant);
+  if (setting !== 0) {
+    return quantizeBlocks(context, matrix, 8, setting, variant);
   }
   if (variant !== smooth) {
     return quantizePerOutput(matrix);
@@ -79,10 +79,10 @@ export async function compressInt8(
 export async function compressInt4(
   context: CompressionContext,
   matrix: Rows,
-  level: number,
+  setting: number,
   variant: string,
 ): Promise<MatrixEncoding<TensorData>> {
-  return quantizeBlocks(context, matrix, 4, level, variant);
+  return quantizeBlocks(context, matrix, 4, setting, variant);
 }
 
 /** Quantizes a factor of another encoding, with the Gram matrix of the factor's inputs if known. */
@@ -93,12 +93,12 @@ export async function quantizeFactor(
   gram: SquareMatrix | undefined,
 ): Promise<MatrixEncoding<TensorData>> {
   return quantizer === 'int8'
-    ? quantizeBlocks(context, matrix, 8, defaultBlockSize, 'rtn')
+    ? quantizeBlocks(context, matrix, 8, defaultGroupSize, 'rtn')
     : quantizeBlocks(
         context,
         matrix,
         4,
-        defaultBlockSize,
+        defaultGroupSize,
         gram === undefined ? 'clip' : 'gptq',
         gram,
       );
@@ -108,13 +108,13 @@ async function quantizeBlocks(
   { products, run = 'matmul-nbits', statistics }: CompressionContext,
   matrix: Rows,
   bits: 4 | 8,
-  blockSize: number,
+  groupSize: number,
   variant: string,
   gram = statistics?.gram,
 ): Promise<MatrixEncoding<TensorData>> {
   const hasZeros = isAsymmetric(variant);
   const rounding = hasZeros ? variant.slice(0, -asymmetric.length) : variant;
-  const grid = { bits, blockSize, isAsymmetric: hasZeros, searches: rounding !== 'rtn' };
+  const grid = { bits, groupSize, isAsymmetric: hasZeros, searches: rounding !== 'rtn' };
   if (!compensates(rounding)) {
     return roundToNearest(matrix, grid, run);
   }

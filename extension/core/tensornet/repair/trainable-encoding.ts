@@ -16,7 +16,7 @@ export function differentiable(form: MatrixEncoding): MatrixEncoding {
       return { ...form, left: differentiable(form.left), right: differentiable(form.right) };
     case 'mpo':
       return { ...form, run: 'contracted' };
-    case 'block-quantized':
+    case 'group-quantized':
     case 'int8':
       return { ...form, run: 'basic' };
   }

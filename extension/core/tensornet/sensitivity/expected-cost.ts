@@ -86,13 +86,13 @@ export function embeddingCosts(
   );
 }
 
-/** Number of mildest and strongest levels of all methods; levels between them are mostly interpolated. */
+/** Number of mildest and strongest settings of all methods; settings between them are mostly interpolated. */
 function ladderEnds(compressions: readonly Compression[]): number {
-  const levels = new Map<string, number>();
+  const settings = new Map<string, number>();
   for (const compression of compressions) {
-    levels.set(schemeName(compression), (levels.get(schemeName(compression)) ?? 0) + 1);
+    settings.set(schemeName(compression), (settings.get(schemeName(compression)) ?? 0) + 1);
   }
-  return [...levels.values()].reduce((sum, count) => sum + Math.min(2, count), 0);
+  return [...settings.values()].reduce((sum, count) => sum + Math.min(2, count), 0);
 }
 
 /** Tokens to run for all changes of a part: all for the first change, fewer for others if that is precise enough. */

@@ -28,10 +28,10 @@ export interface MethodFindings {
   readonly downIsMostSensitive: boolean | undefined;
 }
 
-/** Share of a layer's bytes at which levels are compared. */
+/** Share of a layer's bytes at which settings are compared. */
 const comparedShare = 0.5;
 
-/** Findings for every method of the profile; layers are compared at the level that keeps about half of their bytes. */
+/** Findings for every method of the profile; layers are compared at the setting that keeps about half of their bytes. */
 export function summarizeFindings(
   table: Pick<SensitivityProfile, 'model' | 'layers' | 'original'>,
 ): MethodFindings[] {

@@ -1,6 +1,6 @@
 import { UserError } from '../../user-error';
 import { say } from '../../message';
-import { levelType } from '../compression-choice';
+import { settingType } from '../compression-choice';
 import type { Compression, MethodName } from '../compression-choice';
 import { allMatrices } from './sensitivity-profile';
 import type {
@@ -11,8 +11,8 @@ import type {
 } from './sensitivity-profile';
 
 /** GGUF type of a compression, if it has one. */
-export function entryType({ method, level }: Compression): Pick<SensitivityEntry, 'type'> {
-  return method === 'gguf' ? { type: levelType(level) } : {};
+export function entryType({ method, setting }: Compression): Pick<SensitivityEntry, 'type'> {
+  return method === 'gguf' ? { type: settingType(setting) } : {};
 }
 
 /**

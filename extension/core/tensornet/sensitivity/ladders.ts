@@ -3,7 +3,7 @@ import type { Compression } from '../compression-choice';
 import { compressionMethods } from '../compression-methods';
 import { schemeName } from './schemes';
 
-/** One level of a compression scheme. */
+/** One setting of a compression scheme. */
 export interface Rung {
   /** Index among all compressions of the layer. */
   readonly place: number;
@@ -11,7 +11,7 @@ export interface Rung {
   readonly size: number;
 }
 
-/** Levels of one compression scheme. */
+/** Settings of one compression scheme. */
 export interface Ladder {
   /** From the smallest to the largest error of the layer's outputs. */
   readonly rungs: readonly Rung[];
@@ -21,7 +21,7 @@ export interface Ladder {
 
 /**
  * Groups the compressions of a layer into ladders.
- * @param errors of the layer's outputs; excludes levels without a known error and those that also change the inputs
+ * @param errors of the layer's outputs; excludes settings without a known error and those that also change the inputs
  */
 export function buildLadders(
   compressions: readonly Compression[],
@@ -31,7 +31,7 @@ export function buildLadders(
   for (const [place, compression] of compressions.entries()) {
     const { [place]: error = 0 } = errors;
     const { turn, roundsInputs } = compressionMethods[compression.method];
-    if (error > 0 && roundsInputs?.(compression.level) !== true) {
+    if (error > 0 && roundsInputs?.(compression.setting) !== true) {
       const name = schemeName(compression);
       const scheme = schemes.get(name) ?? { turn, rungs: [] };
       schemes.set(name, scheme);
@@ -45,7 +45,7 @@ export function buildLadders(
 }
 
 /**
- * Indices of the levels to measure first: the middle one if it determines all others precisely enough, otherwise the
+ * Indices of the settings to measure first: the middle one if it determines all others precisely enough, otherwise the
  * mildest and the strongest.
  */
 export function measuredFirst({ rungs, turn }: Ladder, precision: number): number[] {
@@ -57,17 +57,17 @@ export function measuredFirst({ rungs, turn }: Ladder, precision: number): numbe
   return [...new Set(first.flatMap((rung) => (rung === undefined ? [] : [rung.place])))];
 }
 
-/** Share of the precision that the error of an interpolated level may use. */
+/** Share of the precision that the error of an interpolated setting may use. */
 const share = 0.5;
 
-/** Deviation of a level from the straight line between two measured ones, as a share of the line's change. */
+/** Deviation of a setting from the straight line between two measured ones, as a share of the line's change. */
 const bend = 0.5;
 
 /**
- * Estimates the distances of levels that aren't measured. A distance is nearly proportional to the squared error of the
- * layer's outputs, so the logarithm of their ratio is interpolated linearly between two measured levels, and constant
- * beyond them. The standard error is that of the measured levels, plus half of the line's change in the middle, or the
- * typical change up to the level beyond them.
+ * Estimates the distances of settings that aren't measured. A distance is nearly proportional to the squared error of the
+ * layer's outputs, so the logarithm of their ratio is interpolated linearly between two measured settings, and constant
+ * beyond them. The standard error is that of the measured settings, plus half of the line's change in the middle, or the
+ * typical change up to the setting beyond them.
  * @param measured by index
  */
 export function interpolate(
@@ -117,7 +117,7 @@ function relativeError({ distance, standardError = 0 }: EstimatedDistance): numb
   return standardError / distance;
 }
 
-/** Indices of the levels to measure next: the middle one between two measured levels that are too uncertain. */
+/** Indices of the settings to measure next: the middle one between two measured settings that are too uncertain. */
 export function nextToMeasure(
   { rungs }: Ladder,
   interpolated: ReadonlyMap<number, EstimatedDistance>,

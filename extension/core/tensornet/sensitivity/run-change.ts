@@ -21,8 +21,8 @@ export interface TimedVariant<Change> {
 }
 
 /** Key of compressions whose matmuls have the same speed for the same sizes. */
-export const timingKey = ({ method, level, then }: Compression): string =>
-  [method, ...(level === 0 ? ['0'] : []), ...(then === undefined ? [] : [then])].join(':');
+export const timingKey = ({ method, setting, then }: Compression): string =>
+  [method, ...(setting === 0 ? ['0'] : []), ...(then === undefined ? [] : [then])].join(':');
 
 /** Representative for timing among a layer's compressions with the same key. */
 export function timingRepresentative<One extends Compression>(

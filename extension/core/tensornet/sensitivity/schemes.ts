@@ -5,7 +5,7 @@ import type { Compression } from '../compression-choice';
 import type { MatrixSensitivity, SensitivityProfile } from './sensitivity-profile';
 import { say } from '../../message';
 
-/** Compression method, variant and second quantizer, without the level. */
+/** Compression method, variant and second quantizer, without the setting. */
 export type CompressionScheme = Pick<Compression, 'method' | 'variant' | 'then'>;
 
 /** Name of a scheme: METHOD[:VARIANT][+THEN]. */

@@ -12,7 +12,7 @@ import type { RunChange } from './run-change';
 
 /** Settings of a sensitivity profile. */
 export interface SensitivitySettings {
-  /** Compressions to try on every layer; without level or ratio, all default levels of the method. */
+  /** Compressions to try on every layer; without setting or ratio, all default settings of the method. */
   readonly compressions: readonly CompressionRequest[];
   readonly metric: MetricName;
   /** Roles of the layers to measure; all if empty. */
@@ -78,7 +78,7 @@ export interface MatrixSensitivity extends TokenTimes {
   /** Size as stored in the source. */
   readonly bytes: number;
   readonly flopsPerToken: number;
-  /** In the order of the settings' compressions, each from the mildest level to the strongest. */
+  /** In the order of the settings' compressions, each from the mildest setting to the strongest. */
   readonly entries: readonly SensitivityEntry[];
 }
 
@@ -135,7 +135,7 @@ export interface GgufFacts {
   readonly widths: Readonly<Partial<Record<SublayerKind, 'each' | 'same'>>>;
 }
 
-/** The document `NAME.sensitivity.json`: every linear layer × method × level (arXiv 2401.14109, § 3). */
+/** The document `NAME.sensitivity.json`: every linear layer × method × setting (arXiv 2401.14109, § 3). */
 export interface SensitivityProfile extends Origin {
   readonly format: 'espalier.sensitivity';
   readonly version: 1;

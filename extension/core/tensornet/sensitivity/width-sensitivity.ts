@@ -51,10 +51,10 @@ export function chosenWidths(
     const step = isTyped ? typedStep(rest.width, count) : (rest.width?.step ?? 1);
     // Whole steps are removed; a remainder after the last step stays.
     const kept = shares.map((share) => count - Math.round(((1 - share) * count) / step) * step);
-    const levels = [...new Set(kept)].filter((level) => level >= least && level < count);
-    return levels.length === 0
+    const widths = [...new Set(kept)].filter((one) => one >= least && one < count);
+    return widths.length === 0
       ? []
-      : [{ index, sublayer: sublayer.id, count, ...rest, kept: levels.sort((a, b) => b - a) }];
+      : [{ index, sublayer: sublayer.id, count, ...rest, kept: widths.sort((a, b) => b - a) }];
   });
   if (shares.length > 0 && found.length === 0) {
     throw new UserError(
@@ -172,31 +172,31 @@ export async function measureWidth(
   const runImportance = (run: readonly number[]): number =>
     run.reduce((sum, place) => sum + (worth[place] ?? 0), 0);
   const ascending = runs.sort((a, b) => runImportance(a) - runImportance(b));
-  const removed = kept.map((level) =>
+  const removed = kept.map((remaining) =>
     ascending
-      .slice(0, (count - level) / step)
+      .slice(0, (count - remaining) / step)
       .flat()
       .sort((a, b) => a - b),
   );
   const steps: StandIn[] = [];
-  for (const [level, gone] of removed.entries()) {
+  for (const [i, gone] of removed.entries()) {
     if (width === undefined) {
       const { part, next, mask } = model.model.sublayer(index);
       steps.push({ part, next, ...(mask === undefined ? {} : { mask }), without: gone });
       continue;
     }
     const staying = all.filter((place) => !gone.includes(place));
-    const file = join(folder, `width-${level}.safetensors`);
+    const file = join(folder, `width-${i}.safetensors`);
     const widthPruned = await pruneWidth(model, new Map([[sublayer, staying]]), file);
     steps.push(widthPruned.model.sublayer(index));
   }
   const distances = await (precision === 0
     ? scorer.distances(steps)
     : scorer.estimates(steps, precision));
-  return kept.flatMap((level, i): WidthEntry[] => {
+  return kept.flatMap((remaining, i): WidthEntry[] => {
     const distance = distances[i];
     return distance === undefined
       ? []
-      : [{ kept: level, remove: formatRanges(removed[i] ?? []), ...distance }];
+      : [{ kept: remaining, remove: formatRanges(removed[i] ?? []), ...distance }];
   });
 }

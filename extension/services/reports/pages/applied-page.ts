@@ -149,10 +149,10 @@ function compressedSection({ layers }: CompressResult): ReportSection {
         number(l10n.t('Error of its outputs')),
       ],
       rows: layers.map(
-        ({ tensor, method, variant, then, level, parameters, bytes, error, outputError }) => [
+        ({ tensor, method, variant, then, setting, parameters, bytes, error, outputError }) => [
           tensor,
           `${method} ${variant}${then === undefined ? '' : ` + ${then}`}`,
-          String(level),
+          String(setting),
           formatCount(parameters),
           formatBytes(bytes),
           formatPercent(error),

@@ -116,7 +116,7 @@ const make = new FormMaker(1);
 const sites = { out: [4, 6], in: [8, 6] };
 const threeSites = { out: [2, 4, 3], in: [4, 2, 6] };
 const fourSites = { out: [2, 2, 3, 2], in: [2, 4, 3, 2] };
-const qdq = { blockSize: 16, run: 'qdq' } as const;
+const qdq = { groupSize: 16, run: 'qdq' } as const;
 
 /** Forms whose products are of floats. */
 const exact: Readonly<Record<string, MatrixEncoding<TensorData>>> = {
@@ -159,22 +159,22 @@ const blocks: Readonly<Record<string, MatrixEncoding<TensorData>>> = {
     ...qdq,
     asymmetric: true,
   }),
-  'int4, symmetric': make.blocks(24, 64, { bits: 4, blockSize: 32, run: 'matmul-nbits' }),
+  'int4, symmetric': make.blocks(24, 64, { bits: 4, groupSize: 32, run: 'matmul-nbits' }),
   'int4, asymmetric': make.blocks(24, 96, {
     bits: 4,
-    blockSize: 32,
+    groupSize: 32,
     run: 'matmul-nbits',
     asymmetric: true,
   }),
   'int4, the last block not full': make.blocks(24, 40, {
     bits: 4,
-    blockSize: 16,
+    groupSize: 16,
     run: 'matmul-nbits',
   }),
-  'int8 by blocks, symmetric': make.blocks(24, 64, { bits: 8, blockSize: 32, run: 'matmul-nbits' }),
+  'int8 by blocks, symmetric': make.blocks(24, 64, { bits: 8, groupSize: 32, run: 'matmul-nbits' }),
   'int8 by blocks, asymmetric': make.blocks(24, 64, {
     bits: 8,
-    blockSize: 64,
+    groupSize: 64,
     run: 'matmul-nbits',
     asymmetric: true,
   }),

@@ -66,7 +66,7 @@ describe('size and FLOPs of an encoding', () => {
 
   it('counts each quantized number as a weight, with its stored bytes', async () => {
     const form = await placed(
-      make.blocks(24, 64, { bits: 4, blockSize: 32, run: 'matmul-nbits', asymmetric: true }),
+      make.blocks(24, 64, { bits: 4, groupSize: 32, run: 'matmul-nbits', asymmetric: true }),
     );
     expect(encodingParameters(form)).toBe(24 * 64);
     expect(encodingMemory(form)).toBe((24 * 64) / 2 + 24 * 2 * 4 + 24);
@@ -81,7 +81,7 @@ describe('forms in a file', () => {
   it('are copied unchanged, with aligned multi-byte numbers', async () => {
     const forms = new Map<string, MatrixEncoding<TensorData>>([
       ['a', make.int8(3, 5)],
-      ['b', make.blocks(3, 16, { bits: 4, blockSize: 16, run: 'qdq', asymmetric: true })],
+      ['b', make.blocks(3, 16, { bits: 4, groupSize: 16, run: 'qdq', asymmetric: true })],
       ['c', make.mpo(sites, 2, 'chained', true)],
     ]);
     const path = scratch();
@@ -114,7 +114,7 @@ describe('a model with other forms', () => {
       throw new Error('the model lacks layers');
     }
     const low = make.lowRank(query.out, query.in, 3);
-    const few = make.blocks(gate.out, gate.in, { bits: 4, blockSize: 16, run: 'matmul-nbits' });
+    const few = make.blocks(gate.out, gate.in, { bits: 4, groupSize: 16, run: 'matmul-nbits' });
     const forms = new Map<string, MatrixEncoding<TensorData>>([
       [query.id, low],
       [gate.id, few],
@@ -200,7 +200,7 @@ describe('a model with other forms', () => {
     ],
     [
       'in blocks that are no power of two',
-      ({ out, in: input }) => make.blocks(out, input, { bits: 4, blockSize: 24, run: 'qdq' }),
+      ({ out, in: input }) => make.blocks(out, input, { bits: 4, groupSize: 24, run: 'qdq' }),
       /The group size 24 is not a power of two/,
     ],
     [

@@ -200,7 +200,7 @@ export function quantizedForms(
 ): Map<string, MatrixEncoding<TensorData>> {
   const make = new FormMaker(8, 0.05);
   const run = standard ? 'qdq' : 'matmul-nbits';
-  const blocks = { blockSize: 16, bits: 4, run } as const;
+  const blocks = { groupSize: 16, bits: 4, run } as const;
   return inSequence(layers, [
     ({ out, in: input }) => make.blocks(out, input, blocks),
     ({ out, in: input }) => make.blocks(out, input, { ...blocks, asymmetric: true }),

@@ -41,7 +41,7 @@ function never(): never {
 describe('rows that are looked up', () => {
   const make = new FormMaker(11);
   const blocks = (input: number, bits: 4 | 8, asymmetric: boolean, run: 'matmul-nbits' | 'qdq') =>
-    make.blocks(13, input, { bits, blockSize: 16, run, asymmetric });
+    make.blocks(13, input, { bits, groupSize: 16, run, asymmetric });
   const cases: [string, MatrixEncoding<TensorData>][] = [
     ['4 bits', blocks(48, 4, false, 'matmul-nbits')],
     ['4 bits with zeros', blocks(48, 4, true, 'matmul-nbits')],

@@ -3,7 +3,7 @@ import type { TensorData } from '../../../../extension/core/checkpoints/lazy-ten
 import { seededRandom, standardNormal } from '../../../../extension/core/data/random';
 import { encodingSizes } from '../../../../extension/core/models/encodings/encoding-facts';
 import type {
-  BlockQuantizedEncoding,
+  GroupQuantizedEncoding,
   Int8Encoding,
   LowRankEncoding,
   MatrixEncoding,
@@ -79,19 +79,19 @@ export class FormMaker {
   public blocks(
     out: number,
     input: number,
-    more: Pick<BlockQuantizedEncoding, 'bits' | 'blockSize' | 'run'> & {
+    more: Pick<GroupQuantizedEncoding, 'bits' | 'groupSize' | 'run'> & {
       readonly asymmetric?: boolean;
     },
-  ): BlockQuantizedEncoding<TensorData> {
+  ): GroupQuantizedEncoding<TensorData> {
     const { asymmetric = false, ...settings } = more;
-    const count = Math.ceil(input / settings.blockSize);
+    const count = Math.ceil(input / settings.groupSize);
     const step = this.spread / 2 ** (settings.bits - 2);
     return {
-      kind: 'block-quantized',
+      kind: 'group-quantized',
       ...settings,
       out,
       in: input,
-      quants: this.bytes([out, count, (settings.blockSize * settings.bits) / 8]),
+      quants: this.bytes([out, count, (settings.groupSize * settings.bits) / 8]),
       scales: this.floats([out, count], step / 8, step),
       ...(asymmetric ? { zeros: this.bytes([out, Math.ceil((count * settings.bits) / 8)]) } : {}),
     };
@@ -143,7 +143,7 @@ export function contracted(form: Made): Float32Array {
     }
     case 'mpo':
       return contractCores(form, out, input);
-    case 'block-quantized':
+    case 'group-quantized':
       return matrix(out, input, (o, i) => blockNumber(form, o, i));
     case 'int8': {
       const scales = readNumbers(form.scales);
@@ -159,19 +159,19 @@ export function contracted(form: Made): Float32Array {
 }
 
 function blockNumber(
-  { bits, blockSize, in: input, quants, scales, zeros }: BlockQuantizedEncoding<TensorData>,
+  { bits, groupSize, in: input, quants, scales, zeros }: GroupQuantizedEncoding<TensorData>,
   o: number,
   i: number,
 ): number {
-  const count = Math.ceil(input / blockSize);
-  const block = Math.floor(i / blockSize);
+  const count = Math.ceil(input / groupSize);
+  const block = Math.floor(i / groupSize);
   const field = ({ bytes }: TensorData, rowBytes: number, place: number): number => {
     const byte = bytes[o * rowBytes + Math.floor((place * bits) / 8)] ?? 0;
     return bits === 8 ? byte : (byte >> (4 * (place % 2))) & 15;
   };
   const zero =
     zeros === undefined ? 2 ** (bits - 1) : field(zeros, Math.ceil((count * bits) / 8), block);
-  const number = field(quants, (count * blockSize * bits) / 8, i);
+  const number = field(quants, (count * groupSize * bits) / 8, i);
   return (number - zero) * (readNumbers(scales)[o * count + block] ?? 0);
 }
 

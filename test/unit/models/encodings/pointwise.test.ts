@@ -35,7 +35,7 @@ const scratch = (): string => join(folder, `${count++}.safetensors`);
 
 const make = new FormMaker(3);
 const sites = { out: [2, 4], in: [4, 4] };
-const blocks = { bits: 4, blockSize: 16 } as const;
+const blocks = { bits: 4, groupSize: 16 } as const;
 
 /** With the largest error, relative to the largest output, that rounding makes. */
 const forms: Readonly<Record<string, readonly [MatrixEncoding<TensorData>, number]>> = {

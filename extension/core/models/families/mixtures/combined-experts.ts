@@ -282,7 +282,7 @@ export const newerExperts: readonly Architecture[] = [
       shared_expert_intermediate_size: 512,
       norm_topk_prob: false,
       sliding_window: 513,
-      // No block has a dense feed-forward.
+      // No block has a dense MLP.
       intermediate_size: 1,
     },
     lists: { layer_types: (_, block) => everyNthFull(5, block) },

@@ -232,7 +232,7 @@ export const deepseekFamilies: readonly Architecture[] = [
       head_dim: 128,
       rms_norm_eps: 1e-5,
       rope_theta: 1_000_000,
-      // No block has a dense feed-forward.
+      // No block has a dense MLP.
       intermediate_size: 1,
     },
     biases: attentionBiases,

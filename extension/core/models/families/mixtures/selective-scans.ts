@@ -39,7 +39,7 @@ const mamba = {
   config: {
     names: { rms_norm_eps: 'layer_norm_epsilon' },
     defaults: () => ({ rms_norm_eps: 1e-5, tie_word_embeddings: true, use_bias: false }),
-    // No block has attention or a feed-forward, whose sizes would be these.
+    // No block has attention or an MLP, whose sizes would be these.
     computed: ({ intermediate_size: width }: ConfigFields) => ({
       num_attention_heads: 1,
       intermediate_size: 1,

@@ -103,7 +103,7 @@ const graniteHybridExperts: ExpertNames = {
   isSparse: hasExperts,
 };
 
-/** Falcon-H1's factors (μP) on attention and feed-forward. */
+/** Falcon-H1's factors (μP) on attention and MLP. */
 function falconScales(config: ModelConfig): Partial<Scales> {
   const into = optionalNumber(config, 'attention_in_multiplier', 1);
   const headDim = config.head_dim ?? config.hidden_size / config.num_attention_heads;
@@ -346,7 +346,7 @@ export const stateSpaceFamilies: readonly Architecture[] = [
     embeddingAndHead: { ...nemotron.embeddingAndHead, prefixes: ['backbone.', 'model.'] },
     names: { rms_norm_eps: 'layer_norm_epsilon' },
     defaults: { rms_norm_eps: 1e-5, use_bias: false },
-    // No block has attention or a feed-forward.
+    // No block has attention or an MLP.
     computed: () => ({ num_attention_heads: 1, num_key_value_heads: 1, intermediate_size: 1 }),
     mixer: {
       wiring: preNorm('norm'),

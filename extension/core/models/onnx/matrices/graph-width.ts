@@ -24,7 +24,7 @@ export const elementwise: ReadonlySet<string> = new Set([
   ...['com.microsoft:QuickGelu'],
 ]);
 
-/** Collects the tensors with a place for each channel, from the last layer of a feed-forward up. */
+/** Collects the tensors with a place for each channel, from the last layer of an MLP up. */
 class Channels {
   public readonly tensors: WidthTensor[] = [];
   private readonly seen = new Set<string>();

@@ -112,7 +112,7 @@ function requireOpset(form: MatrixEncoding, opset: number, file: string): void {
   parts.forEach((part) => {
     requireOpset(part, opset, file);
   });
-  if (form.kind === 'block-quantized' && form.run === 'qdq' && opset < blockwiseOpset) {
+  if (form.kind === 'group-quantized' && form.run === 'qdq' && opset < blockwiseOpset) {
     throw new UserError(
       'opset-too-old',
       say`Groups in standard operators need opset ${blockwiseOpset}, but the graph has opset ${opset}.`,

@@ -1,7 +1,7 @@
 import type { TensorData } from '../../checkpoints/lazy-tensor';
 import { roundStep, fitScales } from '../../linear-algebra/kernels';
 import type { Rows } from '../../linear-algebra/matrix-source';
-import type { BlockQuantizedEncoding } from '../../models/matrix-encoding';
+import type { GroupQuantizedEncoding } from '../../models/matrix-encoding';
 import { float32Data, transpose, uint8Data } from '../tensor-values';
 
 /**
@@ -11,16 +11,16 @@ import { float32Data, transpose, uint8Data } from '../tensor-values';
 export function blockForm(
   found: BlockScales,
   numbers: Uint8Array,
-  run: BlockQuantizedEncoding['run'],
-): BlockQuantizedEncoding<TensorData> {
+  run: GroupQuantizedEncoding['run'],
+): GroupQuantizedEncoding<TensorData> {
   const { grid, out, inputs, blocks, scales, zeros } = found;
-  const { bits, blockSize, isAsymmetric } = grid;
-  const blockBytes = (blockSize * bits) / 8;
+  const { bits, groupSize, isAsymmetric } = grid;
+  const blockBytes = (groupSize * bits) / 8;
   const transposedScales = transpose({ count: blocks, length: out, numbers: scales });
   return {
-    kind: 'block-quantized',
+    kind: 'group-quantized',
     bits,
-    blockSize,
+    groupSize,
     out,
     in: inputs,
     quants: uint8Data([out, blocks, blockBytes], packed(filled(found, numbers), out, bits)),
@@ -39,13 +39,13 @@ export function blockForm(
 
 /** Integers [in, out] padded to the end of the last block with values that dequantize to 0. */
 function filled(
-  { grid: { blockSize }, out, inputs, blocks, zeros }: BlockScales,
+  { grid: { groupSize }, out, inputs, blocks, zeros }: BlockScales,
   numbers: Uint8Array,
 ): Uint8Array {
-  if (inputs === blocks * blockSize) {
+  if (inputs === blocks * groupSize) {
     return numbers;
   }
-  const all = new Uint8Array(blocks * blockSize * out);
+  const all = new Uint8Array(blocks * groupSize * out);
   all.set(numbers);
   const lastZeros = zeros.subarray((blocks - 1) * out);
   for (let i = inputs * out; i < all.length; i += out) {
@@ -73,8 +73,8 @@ function packed(numbers: Uint8Array, out: number, bits: 4 | 8): Uint8Array {
 export function roundToNearest(
   matrix: Rows,
   grid: BlockGrid,
-  run: BlockQuantizedEncoding['run'],
-): BlockQuantizedEncoding<TensorData> {
+  run: GroupQuantizedEncoding['run'],
+): GroupQuantizedEncoding<TensorData> {
   const { count: out, length: inputs } = matrix;
   const blocks = new BlockScales(grid, out, inputs);
   const numbers = new Uint8Array(inputs * out);
@@ -96,7 +96,7 @@ export function roundToNearest(
 export interface BlockGrid {
   readonly bits: 4 | 8;
   /** Weights that share a scale, along the inputs: a power of two from 16. */
-  readonly blockSize: number;
+  readonly groupSize: number;
   /** True if each block has its own zero point; otherwise it is 2^(bits − 1). */
   readonly isAsymmetric: boolean;
   /** True if scales are searched for the least squared error; otherwise they span the block. */
@@ -115,7 +115,7 @@ export class BlockScales {
     public readonly out: number,
     public readonly inputs: number,
   ) {
-    this.blocks = Math.ceil(inputs / grid.blockSize);
+    this.blocks = Math.ceil(inputs / grid.groupSize);
     this.scales = new Float32Array(this.blocks * out);
     this.zeros = new Float32Array(this.blocks * out);
   }
@@ -127,8 +127,8 @@ export class BlockScales {
 
   /** First input of a block, and the end of its inputs (exclusive). */
   public inputsOf(block: number): readonly [number, number] {
-    const { blockSize } = this.grid;
-    return [block * blockSize, Math.min(this.inputs, (block + 1) * blockSize)];
+    const { groupSize } = this.grid;
+    return [block * groupSize, Math.min(this.inputs, (block + 1) * groupSize)];
   }
 
   /** Scales and zero points of a block, [out] each. */
