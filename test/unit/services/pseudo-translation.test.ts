@@ -29,7 +29,7 @@ describe('a message of the core', () => {
       '⟦The text has ⟦7 tokens⟧, but ⟦1 sequence⟧ of 8 need 8.⟧',
     );
     expect(render(joined([verbatim('{0}'), undefined, say`Correct the field.`]), translate)).toBe(
-      '{0} ⟦Correct the field.⟧',
+      '⟦{0} ⟦Correct the field.⟧⟧',
     );
   });
 });
