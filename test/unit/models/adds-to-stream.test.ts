@@ -35,9 +35,10 @@ it.each(families)('%s: layers that add to the stream do so unchanged', async (fa
       let inputs: Float32Array | undefined;
       const [layer] = adding as [LinearLayer?];
       const before = state;
-      [state = state] = await executor.tap(tapped, [state], async (taps) => {
+      [state = state] = await executor.tap(tapped, [state], (taps) => {
         const tap = layer === undefined ? undefined : taps.get(layer.id);
         inputs = tap === undefined ? undefined : floatsIn(tap).slice();
+        return Promise.resolve();
       });
       if (layer === undefined || layer.expert !== undefined) continue;
       expect(adding).toHaveLength(1);

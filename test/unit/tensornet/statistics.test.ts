@@ -166,8 +166,9 @@ describe('a calibration pass beside the original model', () => {
         const [state] = await executor.run(0, [await executor.embed(ids)]);
         if (state === undefined) expect.fail();
         streams.push(floatsIn(state.values[model.sublayer(1).streamNames.before] ?? expect.fail()));
-        await executor.tap(model.sublayer(1).tapped, [state], async (taps) => {
+        await executor.tap(model.sublayer(1).tapped, [state], (taps) => {
           rows.push(floatsIn(taps.get(down?.id ?? '') ?? expect.fail()).slice());
+          return Promise.resolve();
         });
       }
       const sumOf = (changes: readonly Float32Array[], width: number): number[] => {

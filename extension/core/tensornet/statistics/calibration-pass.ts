@@ -1,7 +1,6 @@
 import type { ModelInput } from '../../models/model-input';
 import type { GraphPart, Step } from '../../models/layered-model';
-import type { LayeredExecutor } from '../../runtime/layered-executor';
-import type { TapObserver } from '../../runtime/layered-executor';
+import type { LayeredExecutor, TapObserver } from '../../runtime/layered-executor';
 import { floatsIn } from '../../runtime/tensors';
 import type { HiddenState, Tensor } from '../../runtime/tensors';
 import type { MatrixProducts } from '../../linear-algebra/matrix-products';
