@@ -178,7 +178,9 @@ describe('llama.cpp in a child process', () => {
     expect(timed.llamaCpp?.release).toBe('v9.9.9');
     expect(timed.against).toEqual(evaluated);
     expect(describeLlamaSpeed(timed).map(inEnglish)).toEqual([
-      expect.stringMatching(/^llama\.cpp v9\.9\.9, CPU threads: 3; prefill \d+ tokens\/s, decode/),
+      expect.stringMatching(
+        /^llama\.cpp v9\.9\.9, CPU threads: 3; prefill [\d,]+ tokens\/s, decode/,
+      ),
     ]);
   });
 
