@@ -30,6 +30,7 @@ import { emitCrossProducts, emitQuadraticForms } from './symmetric-products';
 
 /** Elements weighted in one run. */
 const numbersPerRun = 1 << 22;
+
 /**
  * Large matmuls of matrix algorithms, run by ONNX Runtime; matrices in files are memory-mapped. Vectors are rows, so
  * that no matrix is transposed: A·y is yᵀ·Aᵀ, one Gemm.
@@ -88,10 +89,10 @@ export class MatrixProducts {
   }
 
   /** Σ aᵀ·b over pairs of rows, [a.length, b.length], in float32. */
-  public async roughCrossBetween(a: Rows, b: Rows): Promise<Float32Array> {
+  public async float32CrossBetween(a: Rows, b: Rows): Promise<Float32Array> {
     const outputs = await this.run(
       this.large,
-      'roughCrossBetween',
+      'float32CrossBetween',
       (graph) => {
         const left = graph.input('a', DataType.FLOAT, ['count', 'left']);
         const right = graph.input('b', DataType.FLOAT, ['count', 'right']);

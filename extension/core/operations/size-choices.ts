@@ -106,8 +106,9 @@ export function defaultTimeLimit({ parameters }: Pick<ModelSummary, 'parameters'
 
 /** Time limit for writing a named type: about 1 min for 135M parameters and 4 min for 1.5B. */
 const typeLimit = { seconds: 42, secondsPerBillion: 125 } as const;
-/** Runs of the calibration text that rounding with error feedback takes. */
-const runsPerFeedback = 4;
+
+/** Runs of the calibration text that rounding with error feedback takes (bench/league). */
+const runsPerFeedback = 6;
 
 /** Runs of the calibration text that an epoch of distillation takes (bench/distill). */
 const runsPerEpoch = 15;

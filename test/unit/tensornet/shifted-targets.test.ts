@@ -20,17 +20,17 @@ const changes: Rows = {
   numbers: original.numbers.map((x, i) => x - (inputs.numbers[i] ?? 0)),
 };
 const { gram } = computeStatistics(inputs);
-const shift = { inputs: await products.roughCrossBetween(inputs, changes) };
+const shift = { inputs: await products.float32CrossBetween(inputs, changes) };
 
 /** Σ (W·x₀ + share·s − W′·x)² over the rows. */
-async function errorOf(
+async function squaredError(
   weights: Rows,
   found: Rows,
   stream?: { readonly rows: Rows; readonly share: number },
 ): Promise<number> {
-  const of = async (rows: Rows, matrix: Rows): Promise<Float32Array> =>
+  const outputs = async (rows: Rows, matrix: Rows): Promise<Float32Array> =>
     (await products.apply({ kind: 'numbers', name: 'weights', rows: matrix }, rows)).numbers;
-  const [wanted, got] = [await of(original, weights), await of(inputs, found)];
+  const [wanted, got] = [await outputs(original, weights), await outputs(inputs, found)];
   return wanted.reduce((sum, y, i) => {
     const target = y + (stream === undefined ? 0 : stream.share * (stream.rows.numbers[i] ?? 0));
     return sum + (target - (got[i] ?? 0)) ** 2;
@@ -42,8 +42,8 @@ describe('targets for inputs that differ from those of the original', () => {
     const weights = randomRows(rows, size, 3);
     const targets = await ShiftedTargets.fit(products, { gram, shift });
     const found = await targets?.shifted(weights, 0);
-    const before = await errorOf(weights, weights);
-    expect(await errorOf(weights, found ?? expect.fail())).toBeLessThan(0.3 * before);
+    const before = await squaredError(weights, weights);
+    expect(await squaredError(weights, found ?? expect.fail())).toBeLessThan(0.3 * before);
   });
 
   it('are the same for all rows and for parts, whichever side is solved', async () => {
@@ -64,13 +64,13 @@ describe('targets for inputs that differ from those of the original', () => {
       { kind: 'numbers', name: 'stream', rows: randomRows(8, size, 4) },
       inputs,
     );
-    const both = { ...shift, stream: await products.roughCrossBetween(inputs, stream) };
+    const both = { ...shift, stream: await products.float32CrossBetween(inputs, stream) };
     const targets = (await ShiftedTargets.fit(products, { gram, shift: both })) ?? expect.fail();
     const plain = (await ShiftedTargets.fit(products, { gram, shift })) ?? expect.fail();
     const found = await targets.shifted(weights, 0);
     const wanted = { rows: stream, share: 0.5 };
-    const without = await errorOf(weights, await plain.shifted(weights, 0), wanted);
-    expect(await errorOf(weights, found, wanted)).toBeLessThan(0.3 * without);
+    const without = await squaredError(weights, await plain.shifted(weights, 0), wanted);
+    expect(await squaredError(weights, found, wanted)).toBeLessThan(0.3 * without);
     // Parts of the rows find their columns.
     const part = { count: 3, length: size, numbers: weights.numbers.slice(5 * size) };
     const { numbers } = await targets.shifted(part, 5);

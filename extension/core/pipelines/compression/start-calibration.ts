@@ -89,21 +89,16 @@ export async function startCalibration(
   }
   const comparesInputs = original !== undefined;
   const beside = memoryBesideFitting(model, memoryBytes, device, inputs, comparesInputs);
-  const executor = new LayeredExecutor(model, device, beside);
   const afterRun = async (): Promise<void> => checkpoint(context.cancellation);
+  const originals = comparesInputs
+    ? await embedAll(new LayeredExecutor(original, device, beside), inputs, afterRun)
+    : undefined;
+  const executor = new LayeredExecutor(model, device, beside);
   const pass = new CalibrationPass({
     executor,
     products,
     inputs,
-    ...(comparesInputs
-      ? {
-          originals: await embedAll(
-            new LayeredExecutor(original, device, beside),
-            inputs,
-            afterRun,
-          ),
-        }
-      : {}),
+    ...(originals === undefined ? {} : { originals }),
     gramBytes: gramRoom(memoryBytes),
     removed: new Set(removed.flatMap((id) => executor.units.numberOf(id) ?? [])),
     afterRun,

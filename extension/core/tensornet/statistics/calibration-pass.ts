@@ -135,7 +135,7 @@ export class CalibrationPass {
     this.originalsAt = index + 1;
   }
 
-  /** States after the last sublayer, and those of the original model, if it is run beside. */
+  /** States after the last sublayer, and those of the original model, if it is run too. */
   public async finalStates(): Promise<{
     readonly states: readonly HiddenState[];
     readonly originals: readonly HiddenState[];
@@ -208,7 +208,7 @@ class PairCollector implements StatisticsCollector {
   private readonly accumulator: StatisticsAccumulator;
   private readonly streamName: string;
   /** Layers whose outputs are added to the residual stream, and their number of outputs. */
-  private readonly adding: ReadonlyMap<string, number>;
+  private readonly streamWidths: ReadonlyMap<string, number>;
   private original: StateInputs | undefined;
 
   public constructor(
@@ -220,7 +220,7 @@ class PairCollector implements StatisticsCollector {
     this.accumulator = new StatisticsAccumulator(setup.products);
     const { linearLayers, streamNames } = setup.executor.model.sublayer(index);
     this.streamName = streamNames.before;
-    this.adding = new Map(
+    this.streamWidths = new Map(
       linearLayers.flatMap(({ id, out, addsToStream }) =>
         addsToStream === true ? [[id, out] as const] : [],
       ),
@@ -237,10 +237,10 @@ class PairCollector implements StatisticsCollector {
         const { inputs, stream } = this.original;
         this.original = undefined;
         const changes = subtract(stream, own.stream);
-        const ofStream = [...this.adding].filter(
+        const layers = [...this.streamWidths].filter(
           ([id, out]) => changes.length === (own.inputs.get(id)?.count ?? 0) * out,
         );
-        const streamChanges = new Map(ofStream.map(([id]) => [id, changes]));
+        const streamChanges = new Map(layers.map(([id]) => [id, changes]));
         await this.accumulator.addPair(own.inputs, inputs, streamChanges);
       }
     }

@@ -71,12 +71,15 @@ class SharedInputs {
     addTo(this.gram, await this.products.crossProducts(rows));
     const changes = waiting.flatMap((one) => one.changes ?? []);
     if (changes.length > 0) {
-      const inputs = await this.products.roughCrossBetween(rows, joinRows(changes, count));
+      const inputs = await this.products.float32CrossBetween(rows, joinRows(changes, count));
       this.shift ??= { inputs: new Float32Array(inputs.length) };
       addTo(this.shift.inputs, inputs);
-      const ofStream = waiting.flatMap((one) => one.streamChanges ?? []);
-      if (ofStream.length > 0) {
-        const stream = await this.products.roughCrossBetween(rows, joinRows(ofStream, count));
+      const streamChanges = waiting.flatMap((one) => one.streamChanges ?? []);
+      if (streamChanges.length > 0) {
+        const stream = await this.products.float32CrossBetween(
+          rows,
+          joinRows(streamChanges, count),
+        );
         this.shift.stream ??= new Float32Array(stream.length);
         addTo(this.shift.stream, stream);
       }
@@ -208,7 +211,7 @@ export interface InputStatistics {
   readonly gram: SquareMatrix;
   /** Mean of |x| per input. */
   readonly meanMagnitudes: Float64Array;
-  /** Undefined if the original model was not run beside. */
+  /** Undefined if the original model was not run too. */
   readonly shift?: InputShift;
 }
 

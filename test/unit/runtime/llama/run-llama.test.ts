@@ -179,7 +179,7 @@ describe('llama.cpp in a child process', () => {
     expect(timed.against).toEqual(evaluated);
     expect(describeLlamaSpeed(timed).map(inEnglish)).toEqual([
       expect.stringMatching(
-        /^llama\.cpp v9\.9\.9, CPU threads: 3; prefill [\d,]+ tokens\/s, decode/,
+        /^llama\.cpp v9\.9\.9, CPU threads: 3; prefill \d{1,3}(?:,\d{3})* tokens\/s, decode/,
       ),
     ]);
   });
