@@ -24,99 +24,136 @@ export async function roundToBlocks(
   type: BlockType,
   factor: HessianFactor,
 ): Promise<Uint8Array> {
-  const { order, diagonal } = factor;
-  const { count: out, length: inputs } = matrix;
-  const codec = blockCodecs[type];
-  const { elements, bytes: blockBytes } = parseGgmlBlock(type);
-  const { width } = codec;
-  const weights = reorderRows({ count: inputs, length: out, numbers: transpose(matrix) }, order);
-  const errors = new Float32Array(inputs * out);
-  const importance = Float32Array.from(diagonal, (x) => x ** 2);
-  const written = new Uint8Array(out * rowBytes(type, inputs));
-  for (let start = inputs - elements; start >= 0; start -= elements) {
-    const end = start + elements;
-    const targets = await roundingTargets(products, weights, errors, factor, out, start, end);
-    const blocks = fitBlocks(
-      type,
-      targets,
-      out,
-      importance.subarray(start, end),
-      order.subarray(start, end),
-    );
-    const codes = new Uint8Array(elements * out);
-    for (let first = end - width; first >= start; first -= width) {
-      const last = first + width;
-      const own = targets.subarray((first - start) * out, (last - start) * out);
-      if (last < end) {
-        const { numbers } = await products.applyTransposed(
-          {
-            kind: 'numbers',
-            name: 'errors',
-            rows: {
-              count: end - last,
-              length: out,
-              numbers: errors.subarray(last * out, end * out),
-            },
-          },
-          {
-            count: width,
-            length: end - last,
-            numbers: errorFactors(factor, [first, last], [last, end]),
-          },
-        );
-        for (let i = 0; i < own.length; i++) {
-          own[i] = (own[i] ?? 0) + (numbers[i] ?? 0);
-        }
+  return new BlockRounding(products, matrix, type, factor).round();
+}
+
+/** One call of {@link roundToBlocks}. */
+class BlockRounding {
+  private readonly codec: BlockCodec;
+  private readonly elements: number;
+  private readonly blockBytes: number;
+  private readonly out: number;
+  private readonly inputs: number;
+  /** [inputs, out] in the order of the factor, like the errors. */
+  private readonly weights: Float32Array;
+  private readonly errors: Float32Array;
+  private readonly importance: Float32Array;
+
+  public constructor(
+    private readonly products: MatrixProducts,
+    matrix: Rows,
+    private readonly type: BlockType,
+    private readonly factor: HessianFactor,
+  ) {
+    const { count: out, length: inputs } = matrix;
+    [this.out, this.inputs] = [out, inputs];
+    this.codec = blockCodecs[type];
+    ({ elements: this.elements, bytes: this.blockBytes } = parseGgmlBlock(type));
+    const columns = { count: inputs, length: out, numbers: transpose(matrix) };
+    this.weights = reorderRows(columns, factor.order);
+    this.errors = new Float32Array(inputs * out);
+    this.importance = Float32Array.from(factor.diagonal, (x) => x ** 2);
+  }
+
+  public async round(): Promise<Uint8Array> {
+    const { products, factor, out, inputs, elements, blockBytes, weights, errors } = this;
+    const bytesPerRow = rowBytes(this.type, inputs);
+    const written = new Uint8Array(out * bytesPerRow);
+    for (let start = inputs - elements; start >= 0; start -= elements) {
+      const blocks = await this.roundBlocks(start);
+      const place = Math.floor((factor.order[start] ?? 0) / elements) * blockBytes;
+      for (let row = 0; row < out; row++) {
+        const block = blocks.subarray(row * blockBytes, (row + 1) * blockBytes);
+        written.set(block, row * bytesPerRow + place);
       }
-      const group = Math.floor(((order[first] ?? 0) % elements) / width);
-      const { scales, offsets } = trialGrids(codec, blocks, blockBytes, group);
-      const found = new Uint8Array(width * out);
-      const best = new Uint8Array(out);
-      roundGroup({
-        ...{
-          step: width,
-          rows: out,
-          targets: own,
-          weights: weights.subarray(first * out, last * out),
-        },
-        factors: errorFactors(factor, [first, last], [first, last]),
-        ...{ scales, offsets, range: codec.range, importance: importance.subarray(first, last) },
-        ...(codec.book === undefined ? {} : { book: bookBorders(codec.book) }),
-        errors: errors.subarray(first * out, last * out),
-        ...{ numbers: found, best },
-      });
-      storeGrids(codec, blocks, blockBytes, group, best);
-      for (let i = 0; i < width; i++) {
-        codes.set(
-          found.subarray(i * out, (i + 1) * out),
-          ((order[first + i] ?? 0) % elements) * out,
-        );
+    }
+    const slopes = await outputSlopes(products, weights, errors, factor, out);
+    slopes.forEach((slope, row) => {
+      if (1 - slope > leastShrinkage && slope > leastSlope) {
+        const blocks = written.subarray(row * bytesPerRow);
+        scaleRow(this.codec, blocks, inputs / elements, blockBytes, 1 / slope);
+      }
+    });
+    return written;
+  }
+
+  /** One block of each row, from input `start` of the order. */
+  private async roundBlocks(start: number): Promise<Uint8Array> {
+    const { products, factor, codec, out, elements, blockBytes, weights, errors } = this;
+    const end = start + elements;
+    const order = factor.order.subarray(start, end);
+    const targets = await roundingTargets(products, weights, errors, factor, out, start, end);
+    const importance = this.importance.subarray(start, end);
+    const blocks = fitBlocks(this.type, targets, out, importance, order);
+    const codes = new Uint8Array(elements * out);
+    for (let first = end - codec.width; first >= start; first -= codec.width) {
+      const own = targets.subarray((first - start) * out, (first - start + codec.width) * out);
+      const found = await this.roundGroup(first, end, own, blocks);
+      for (let i = 0; i < codec.width; i++) {
+        const input = (order[first - start + i] ?? 0) % elements;
+        codes.set(found.subarray(i * out, (i + 1) * out), input * out);
       }
     }
     const view = new DataView(blocks.buffer);
-    const place = Math.floor((order[start] ?? 0) / elements) * blockBytes;
     for (let row = 0; row < out; row++) {
       for (let i = 0; i < elements; i++) {
         codesOfBlock[i] = codes[i * out + row] ?? 0;
       }
       codec.storeCodes(view, row * blockBytes);
-      const block = blocks.subarray(row * blockBytes, (row + 1) * blockBytes);
-      written.set(block, row * rowBytes(type, inputs) + place);
     }
+    return blocks;
   }
-  const slopes = await outputSlopes(products, weights, errors, factor, out);
-  slopes.forEach((slope, row) => {
-    if (1 - slope > leastShrinkage && slope > leastSlope) {
-      scaleRow(
-        codec,
-        written.subarray(row * rowBytes(type, inputs)),
-        inputs / elements,
-        blockBytes,
-        1 / slope,
+
+  /**
+   * Rounds one group of each row, from input `first` of the order, and stores its grid in the blocks.
+   * @param end end of the blocks
+   * @param targets [width, out], without the errors of the block's later groups
+   * @returns codes [width, out]
+   */
+  private async roundGroup(
+    first: number,
+    end: number,
+    targets: Float32Array,
+    blocks: Uint8Array,
+  ): Promise<Uint8Array> {
+    const { products, factor, codec, out, elements, blockBytes, errors } = this;
+    const { width } = codec;
+    const last = first + width;
+    if (last < end) {
+      const later = errors.subarray(last * out, end * out);
+      const { numbers } = await products.applyTransposed(
+        {
+          kind: 'numbers',
+          name: 'errors',
+          rows: { count: end - last, length: out, numbers: later },
+        },
+        {
+          count: width,
+          length: end - last,
+          numbers: errorFactors(factor, [first, last], [last, end]),
+        },
       );
+      for (let i = 0; i < targets.length; i++) {
+        targets[i] = (targets[i] ?? 0) + (numbers[i] ?? 0);
+      }
     }
-  });
-  return written;
+    const group = Math.floor(((factor.order[first] ?? 0) % elements) / width);
+    const { scales, offsets } = trialGrids(codec, blocks, blockBytes, group);
+    const numbers = new Uint8Array(width * out);
+    const best = new Uint8Array(out);
+    roundGroup({
+      ...{ step: width, rows: out, targets },
+      weights: this.weights.subarray(first * out, last * out),
+      factors: errorFactors(factor, [first, last], [first, last]),
+      ...{ scales, offsets, range: codec.range },
+      importance: this.importance.subarray(first, last),
+      ...(codec.book === undefined ? {} : { book: bookBorders(codec.book) }),
+      errors: errors.subarray(first * out, last * out),
+      ...{ numbers, best },
+    });
+    storeGrids(codec, blocks, blockBytes, group, best);
+    return numbers;
+  }
 }
 
 /** Outputs that shrink less are left alone: scales in float16 would be rounded for nothing. */
@@ -145,13 +182,13 @@ async function outputSlopes(
     );
     return found.numbers;
   };
-  const [of, change] = [await factored(weights), await factored(errors)];
+  const [outputs, lost] = [await factored(weights), await factored(errors)];
   const [squares, changes] = [new Float64Array(out), new Float64Array(out)];
   diagonal.forEach((cost, input) => {
     for (let row = 0, at = input * out; row < out; row++, at++) {
-      const own = cost ** 2 * (of[at] ?? 0);
-      squares[row] = (squares[row] ?? 0) + own * (of[at] ?? 0);
-      changes[row] = (changes[row] ?? 0) + own * (change[at] ?? 0);
+      const weighted = cost ** 2 * (outputs[at] ?? 0);
+      squares[row] = (squares[row] ?? 0) + weighted * (outputs[at] ?? 0);
+      changes[row] = (changes[row] ?? 0) + weighted * (lost[at] ?? 0);
     }
   });
   return squares.map((square, row) => (square === 0 ? 1 : 1 - (changes[row] ?? 0) / square));
