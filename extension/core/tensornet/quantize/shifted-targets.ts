@@ -11,11 +11,14 @@ import { transpose } from '../tensor-values';
 const dampingShare = 0.1;
 /** Share of the residual stream's error that a layer corrects (bench/league). */
 const streamShare = 0.5;
+/** Share α of the change that is made. The full change fits the calibration text and is worse on other text (bench/league). */
+const changeShare = 0.5;
 
 /**
- * Weights W′ [out, in] for which a layer's outputs on the inputs x of a quantized model are those of W on the inputs x₀
- * of the original, by least squares: W′ = W + W·Σ (x₀ − x)ᵀ·x · (Σ xᵀ·x)⁻¹ (asymmetric calibration; GPTAQ, arXiv
- * 2504.02692). A layer whose outputs are added to the residual stream also corrects half of the stream's error.
+ * Targets for rounding the weights W [out, in] of a layer whose inputs in the quantized model are x instead of the
+ * original's x₀: W′ = W + α·ΔW, where ΔW = W·Σ (x₀ − x)ᵀ·x · (Σ xᵀ·x)⁻¹ gives the original's outputs by least squares
+ * (asymmetric calibration with a share α; GPTAQ, arXiv 2504.02692). In a layer whose outputs are added to the residual
+ * stream, ΔW also corrects half of the stream's error.
  */
 export class ShiftedTargets {
   /** (Σ xᵀ·x)⁻¹·Σ xᵀ·(x₀ − x), [in, in]. */
@@ -47,7 +50,11 @@ export class ShiftedTargets {
       this.shift.stream === undefined && count > length
         ? (await this.products.apply(matrixOf(await this.solvePerWeight()), rows)).numbers
         : await this.solveFor(rows, first);
-    return { count, length, numbers: numbers.map((weight, i) => weight + (changes[i] ?? 0)) };
+    return {
+      count,
+      length,
+      numbers: numbers.map((weight, i) => weight + changeShare * (changes[i] ?? 0)),
+    };
   }
 
   private async solvePerWeight(): Promise<Rows> {
@@ -59,7 +66,7 @@ export class ShiftedTargets {
     return this.perWeight;
   }
 
-  /** Changes [rows, in] of some rows of the matrix. */
+  /** ΔW [rows, in] of some rows of the matrix. */
   private async solveFor(rows: Rows, first: number): Promise<Float32Array> {
     const { products, lower, shift } = this;
     const { size } = lower;
